@@ -1,0 +1,43 @@
+# Each target makes its own virtual environment on a fresh machine, without root, and is quick the second time.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: help demo test test-deep lint format bench clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing EdgeProfile and its tools into $(VENV) (once; a minute or two)"
+	@$(PIP) install --upgrade pip
+	@$(PIP) install --editable '.[all]' --group dev
+	@touch $@
+
+demo: $(STAMP)  ## an embedded server, generated users, the sidecar and live figures; Ctrl-C ends it
+	@$(BIN)/edgeprofile demo $(ARGS)
+
+test: $(STAMP)  ## every test that runs in minutes
+	$(BIN)/python -m pytest $(ARGS)
+
+test-deep: $(STAMP)  ## the random walk and the fuzzers at full size
+	EDGEPROFILE_TEST_DEPTH=deep $(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff write the layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## every figure against every peer; writes benchmarks/results
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
