@@ -1,0 +1,94 @@
+"""Fill tokens: the identity of one fetch of one key, from before its first byte is sent until its reply is parsed.
+
+A fetch and an event race each other: the reply may have left the server before the write whose event was processed
+first. So a fetch is registered under its key before it is sent, and anything that may have changed the key poisons the
+registration. A poisoned fetch answers those who were waiting already, is never stored, and is never joined again.
+
+The same registration makes misses single-flight: whoever looks the key up meanwhile joins it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgeprofile.core.coherence import Lease
+
+__all__ = ["Fill", "Fills"]
+
+
+class Fill:
+    """One fetch: its keys, when it was begun, the lease it was begun under, and who waits for it.
+
+    ``lease`` is `None` for a fetch begun while nothing was proved; its reply is its own proof. ``outcome`` is what the
+    fetch brought, or the error that it met; `None` while it is under way.
+    """
+
+    __slots__ = ("identity", "keys", "lease", "outcome", "poisoned", "refresh", "sent", "waiters")
+
+    def __init__(
+        self, identity: Any, keys: tuple[bytes, ...], sent: float, lease: Lease | None, *, refresh: bool = False
+    ) -> None:
+        self.identity = identity
+        self.keys = keys
+        self.sent = sent
+        self.lease = lease
+        self.refresh = refresh
+        self.poisoned = False
+        self.outcome: Any = None
+        self.waiters: list[Callable[[], None]] = []
+
+
+class Fills:
+    """The fetches under way against one node, by key; at most one of them is live for each key."""
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self) -> None:
+        self._by_key: dict[bytes, Fill] = {}
+
+    def __len__(self) -> int:
+        return len(set(self._by_key.values()))
+
+    def __iter__(self) -> Iterator[Fill]:
+        return iter(set(self._by_key.values()))
+
+    def live(self, key: bytes) -> Fill | None:
+        """The fetch that a lookup of this key may join."""
+        return self._by_key.get(key)
+
+    def open(self, fill: Fill) -> None:
+        """Register a fetch under all its keys; one that it replaces is poisoned."""
+        for key in fill.keys:
+            self.poison(key)
+            self._by_key[key] = fill
+
+    def poison(self, key: bytes) -> bool:
+        """Something may have changed this key: its fetch will not be stored and not be joined. Was there one?"""
+        fill = self._by_key.get(key)
+        if fill is None:
+            return False
+        fill.poisoned = True
+        self._remove(fill)
+        return True
+
+    def poison_all(self) -> int:
+        """Anything may have changed; how many fetches that spoiled."""
+        spoiled = set(self._by_key.values())
+        for fill in spoiled:
+            fill.poisoned = True
+        self._by_key.clear()
+        return len(spoiled)
+
+    def close(self, fill: Fill) -> bool:
+        """The fetch ended. `True` if it is the live one of its keys still, so that its reply may be stored."""
+        live = not fill.poisoned and self._by_key.get(fill.keys[0]) is fill
+        self._remove(fill)
+        return live
+
+    def _remove(self, fill: Fill) -> None:
+        for key in fill.keys:
+            if self._by_key.get(key) is fill:
+                del self._by_key[key]
