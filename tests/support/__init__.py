@@ -1,0 +1,1 @@
+"""What the tests stand on: real servers, a fault-injecting proxy, a checker of recorded histories, bounded waiting."""
