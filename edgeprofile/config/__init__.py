@@ -1,0 +1,41 @@
+"""The configuration of library, sidecar and sync: one TOML file, ``EDGEPROFILE_*`` variables, or keywords.
+
+`load` reads file and environment, `from_keywords` lays keywords over them, `from_mapping` takes plain data, and
+`effective` shows the outcome with secrets masked. All of them end in a frozen `Config`, or in a `ConfigurationError`
+that names source, option, value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from edgeprofile.config.address import Endpoint, parse_listener, parse_seeds
+from edgeprofile.config.effective import effective
+from edgeprofile.config.model import (
+    CacheConfig,
+    Config,
+    Destination,
+    FeedConfig,
+    LimitsConfig,
+    RedisConfig,
+    SidecarConfig,
+)
+from edgeprofile.config.source import from_keywords, from_mapping, load
+from edgeprofile.units import parse_duration, parse_size
+
+__all__ = [
+    "CacheConfig",
+    "Config",
+    "Destination",
+    "Endpoint",
+    "FeedConfig",
+    "LimitsConfig",
+    "RedisConfig",
+    "SidecarConfig",
+    "effective",
+    "from_keywords",
+    "from_mapping",
+    "load",
+    "parse_duration",
+    "parse_listener",
+    "parse_seeds",
+    "parse_size",
+]
