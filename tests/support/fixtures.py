@@ -6,6 +6,7 @@
 | `server` | session | one shared server of each flavour, as the last test left it |
 | `redis_db` | test | the same server, alive, empty, with its first settings and `notify-keyspace-events` KA |
 | `make_server` | test | `make_server(requirepass="x", …)`: more servers, ended with the test |
+| `make_proxy` | test | `make_proxy(server)`: a fault-injecting proxy in front of it |
 | `certificates` | session | an authority and certificates for TLS |
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import Certificates
+from tests.support.proxy import Proxy
 from tests.support.servers import FLAVOURS, Flavour, Options, Server, binary
 
 
@@ -54,6 +56,16 @@ def make_server(flavour: Flavour) -> Iterator[Callable[..., Server]]:
             chosen = Options(**{"flavour": flavour, **options})
             require(chosen.flavour)
             return stack.enter_context(Server(chosen))
+
+        yield make
+
+
+@pytest.fixture
+def make_proxy() -> Iterator[Callable[..., Proxy]]:
+    with ExitStack() as stack:
+
+        def make(server: Server, **options: Any) -> Proxy:
+            return stack.enter_context(Proxy(server.host, server.port, **options))
 
         yield make
 

@@ -44,7 +44,7 @@ def until(
 
 async def auntil(
     predicate: Callable[[], T | Awaitable[T]],
-    timeout: float = 10.0,  # noqa: ASYNC109  # the failure names the condition, a cancelled scope could not
+    timeout: float = 10.0,  # the failure names the condition, a cancelled scope could not
     message: str | Callable[[], str] = "",
 ) -> T:
     """As `until`, for asyncio; the predicate may be a coroutine function."""
