@@ -1,0 +1,320 @@
+"""The value: a profile's encoded traits, and the read-only view that callers get.
+
+Encoded, a profile is one JSON object ``{model: traits}`` whose texts stand as they stood in Redis, byte for byte.
+Decoded, it is a `Profile`: a ``dict`` to everything that reads it, and read-only at every depth, because one view is
+shared by every caller in the process.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, overload
+
+import msgspec
+
+from edgeprofile.errors import ReadOnlyProfile, TraitsMismatch, WrongType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["Encoded", "Profile", "decode", "decode_model", "encode_document", "encode_hash", "encode_strings"]
+
+T = TypeVar("T")
+
+MAX_DEPTH: Final = 256
+"""Levels that one model may nest. Deeper text is served as text: no reader's stack shall overflow on it."""
+
+
+class Encoded(NamedTuple):
+    """``json`` is the encoded ``data``; ``broken`` names the models whose text is no JSON and is served as a string."""
+
+    json: bytes
+    broken: tuple[str, ...] = ()
+
+
+def encode_hash(fields: Sequence[bytes]) -> Encoded:
+    """A Profiles hash, as HGETALL's flat ``[model, text, model, text, …]``.
+
+    Models whose names differ only in bytes that are no UTF-8 share one name afterwards; the last of them is served.
+    """
+    members: dict[bytes, bytes] = {}
+    broken: list[str] = []
+    for name, text in zip(fields[::2], fields[1::2], strict=True):
+        if _is_json(text):
+            members[_quote(name)] = text
+        else:
+            members[_quote(name)] = _quote(text)
+            broken.append(_text(name))
+    return Encoded(b"{%b}" % b",".join(b"%b:%b" % member for member in members.items()), tuple(broken))
+
+
+def encode_strings(fields: Sequence[bytes]) -> Encoded:
+    """An event-stream hash, as HGETALL's flat ``[trait, text, trait, text, …]``: every value stays a string."""
+    names, texts = map(_text, fields[::2]), map(_text, fields[1::2])
+    return Encoded(msgspec.json.encode(dict(zip(names, texts, strict=True))))
+
+
+def encode_document(text: bytes) -> Encoded:
+    """A JSON document ``{model: traits}``, byte for byte; raises `WrongType` if it is anything else."""
+    if not (text.lstrip(b" \t\r\n").startswith(b"{") and _is_json(text)):
+        raise WrongType("the document at this key is no JSON object of models", code="WRONGTYPE")
+    return Encoded(text)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _quote(data: bytes) -> bytes:
+    return msgspec.json.encode(_text(data))
+
+
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
+_JSON_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        decoded = text.decode()  # msgspec does not look into the strings that it skims
+        if _is_deep(text):
+            return False
+        _skim(text)
+    except UnicodeDecodeError:
+        return False
+    except msgspec.DecodeError:
+        return _is_lenient_json(decoded)
+    return True
+
+
+def _is_lenient_json(text: str) -> bool:
+    """JSON all the same: escapes of lone surrogates, which JavaScript writes and msgspec refuses."""
+    try:
+        _loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_deep(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    steps = (1 if char in b"[{" else -1 for char in _JSON_STRING.sub(b"", text) if char in b"[]{}")
+    return any(depth > MAX_DEPTH for depth in accumulate(steps))
+
+
+def _loads(text: str | bytes) -> Any:
+    """Parse what msgspec refuses: lone surrogates, and numbers beyond a float, which become infinite."""
+    return json.loads(text, parse_constant=_no_constant, parse_int=_integer)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python converts
+        return float(digits)
+
+
+def _read_only(*_args: object, **_kwargs: object) -> NoReturn:
+    raise ReadOnlyProfile(
+        "a profile is shared by every caller in this process and cannot be changed in place: "
+        "take a copy of your own with .copy(), it is plain dicts and lists at every depth"
+    )
+
+
+class _Traits(dict[str, Any]):
+    """A read-only dict. Every copy of it, shallow, deep or pickled, is a plain dict, down to the last level."""
+
+    __slots__ = ()
+
+    __init__ = __setitem__ = __delitem__ = __ior__ = _read_only
+    clear = pop = popitem = setdefault = update = _read_only
+
+    def copy(self) -> dict[str, Any]:
+        return {name: _thaw(value) for name, value in self.items()}
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return self.copy()
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return dict, (self.copy(),)
+
+
+class _Items(list[Any]):
+    """A read-only list, with copies as those of `_Traits`."""
+
+    __slots__ = ()
+
+    __init__ = __setitem__ = __delitem__ = __iadd__ = __imul__ = _read_only
+    append = clear = extend = insert = pop = remove = reverse = sort = _read_only
+
+    def copy(self) -> list[Any]:
+        return [_thaw(value) for value in self]
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
+        return self.copy()
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return list, (self.copy(),)
+
+
+def _stopped() -> float:
+    return 0.0
+
+
+class Profile(_Traits):
+    """A customer's traits, ``profile[model][trait]``; read-only at every depth.
+
+    It is a ``dict``: ``==``, ``json.dumps``, msgspec, pickle, templates and ``match`` treat it as one. What would
+    change it raises `ReadOnlyProfile`. ``copy()``, ``copy.copy`` and ``copy.deepcopy`` all give plain dicts and lists
+    of your own; ``profile | other`` gives a plain dict whose values are still read-only. Pickled, it stays a
+    `Profile` and keeps the age it had.
+
+    Build one from any mapping with ``Profile(mapping)``, in a test for example.
+    """
+
+    __slots__ = ("_clock", "_json", "_read_at", "_stale")
+
+    _clock: Callable[[], float]
+    _json: bytes
+    _read_at: float
+    _stale: bool
+
+    def __init__(self, models: Mapping[str, Any], /) -> None:
+        if hasattr(self, "_json"):
+            _read_only()
+        _fill(self, msgspec.json.encode(dict(models)), 0.0, _stopped, stale=False)
+
+    @property
+    def json(self) -> bytes:
+        """The traits as one JSON object, the texts as they stand in Redis."""
+        return self._json
+
+    @property
+    def read_at(self) -> float:
+        """When the read was sent to Redis, in seconds on the client's clock."""
+        return self._read_at
+
+    @property
+    def age(self) -> float:
+        """Seconds since the read was sent to Redis."""
+        return self._clock() - self._read_at
+
+    @property
+    def stale(self) -> bool:
+        """Whether it was served past its promise, as ``staleIfError`` allows while Redis is unreachable."""
+        return self._stale
+
+    def as_stale(self) -> Profile:
+        """The same profile, marked as stale."""
+        return _fill(dict.__new__(Profile), self._json, self._read_at, self._clock, stale=True)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        return _restore, (self._json, self.age, self._stale)
+
+
+def decode(raw: bytes, *, read_at: float = 0.0, clock: Callable[[], float] = _stopped) -> Profile:
+    """The read-only view of encoded traits; ``read_at`` is in seconds on ``clock``."""
+    return _fill(dict.__new__(Profile), raw, read_at, clock, stale=False)
+
+
+@overload
+def decode_model(raw: bytes, model: str | None, kind: type[T]) -> T | None: ...
+@overload
+def decode_model(raw: bytes, model: str | None, kind: Any) -> Any: ...
+def decode_model(raw: bytes, model: str | None, kind: Any) -> Any:
+    """One model's traits, decoded straight into ``kind``: a msgspec Struct, a dataclass, any type msgspec knows.
+
+    The other models are skipped, not decoded. ``model=None`` decodes the whole profile, as an event-stream destination
+    needs it. None if the model is absent or null. Raises `TraitsMismatch`, which names the path of the first misfit.
+    """
+    try:
+        text = raw if model is None else _models(raw).get(model)
+        return None if text is None or text == b"null" else _decoder(kind)(text)
+    except msgspec.DecodeError:
+        return _convert(_loads(raw), model, kind)
+
+
+_parse = msgspec.json.Decoder().decode
+_models = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@lru_cache(maxsize=256)
+def _decoder(kind: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
+def _convert(data: dict[str, Any], model: str | None, kind: Any) -> Any:
+    """What msgspec's own parser refuses may still fit: see `_loads`."""
+    traits = data if model is None else data.get(model)
+    try:
+        return None if traits is None else msgspec.convert(traits, kind)
+    except msgspec.ValidationError as error:
+        where = "the profile" if model is None else f"model {model!r}"
+        wanted = getattr(kind, "__qualname__", kind)
+        raise TraitsMismatch(f"{where} does not fit {wanted}: {_misfit(str(error))}") from None
+
+
+def _misfit(message: str) -> str:
+    """The message of msgspec without what it may quote from the traits."""
+    problem, _, path = message.partition(" - at ")
+    return f"{problem if problem.startswith(('Expected', 'Object')) else 'invalid value'}, at {path or '`$`'}"
+
+
+def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float], *, stale: bool) -> Profile:
+    try:
+        models = _parse(raw)
+    except msgspec.DecodeError:
+        models = _loads(raw)
+    _freeze_members(models)
+    dict.update(self, models)
+    self._json = raw
+    self._read_at = read_at
+    self._clock = clock
+    self._stale = stale
+    return self
+
+
+def _freeze_members(members: dict[str, Any]) -> None:
+    for name, value in members.items():
+        if type(value) is dict:
+            members[name] = _freeze_dict(value)
+        elif type(value) is list:
+            members[name] = _freeze_list(value)
+
+
+def _freeze_dict(value: dict[str, Any]) -> _Traits:
+    _freeze_members(value)
+    traits: _Traits = dict.__new__(_Traits)
+    dict.update(traits, value)
+    return traits
+
+
+def _freeze_list(value: list[Any]) -> _Items:
+    items: _Items = list.__new__(_Items)
+    list.extend(items, map(_freeze, value))
+    return items
+
+
+def _freeze(value: Any) -> Any:
+    if type(value) is dict:
+        return _freeze_dict(value)
+    return _freeze_list(value) if type(value) is list else value
+
+
+def _thaw(value: Any) -> Any:
+    return value.copy() if isinstance(value, (_Traits, _Items)) else value
+
+
+def _restore(raw: bytes, age: float, stale: bool) -> Profile:  # noqa: FBT001 -- pickle passes what was pickled
+    return _fill(dict.__new__(Profile), raw, -age, _stopped, stale=stale)
