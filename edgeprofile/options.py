@@ -7,7 +7,7 @@ the option is written in a file, and tells everything that prints options what m
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import msgspec
 
@@ -54,6 +54,6 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def _shown(value: object, hint: object) -> object:
-    if value and hint is Secret:
+    if value and Secret in (hint, *get_args(hint)):
         return MASK
     return mask(value) if isinstance(value, str) else value

@@ -23,8 +23,8 @@ _BYTES: dict[str, float] = {
     "kB": 10**3,
     "B": 1,
 }
-_TERM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*", re.ASCII)
-_NUMBER = re.compile(r"\s*[0-9]+(?:\.[0-9]+)?\s*", re.ASCII)
+_TERM = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[0-9]{1,15}(?:\.[0-9]{1,15})?\s*", re.ASCII)
 
 
 def parse_duration(text: object) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from edgeprofile.config.address import Endpoint, parse_listener, parse_seeds
 from edgeprofile.config.effective import effective
+from edgeprofile.config.keywords import Keywords
 from edgeprofile.config.model import (
     CacheConfig,
     Config,
@@ -27,6 +28,7 @@ __all__ = [
     "Destination",
     "Endpoint",
     "FeedConfig",
+    "Keywords",
     "LimitsConfig",
     "RedisConfig",
     "SidecarConfig",

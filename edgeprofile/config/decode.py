@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,7 +83,7 @@ def _read(draft: Draft, kind: str | None, value: Any, option: Option) -> Any:
             return _UNITS[kind](value)
         except ConfigurationError as error:
             raise draft.error(option, str(error)) from None
-    if kind == "path" and value and isinstance(value, str):
+    if kind == "path" and value and isinstance(value, (str, os.PathLike)):
         path = Path(value).expanduser()
         return str(draft.directory / path) if draft.directory and not draft.is_literal(option) else str(path)
     return value

@@ -9,8 +9,9 @@ import logging
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 from msgspec import inspect
@@ -22,8 +23,7 @@ from edgeprofile.config.suggest import did_you_mean, nearest
 from edgeprofile.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from edgeprofile.config.keywords import Keywords
     from edgeprofile.config.model import Config
 
 __all__ = ["from_keywords", "from_mapping", "load"]
@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str] | None = None, *, env: Mapping[str, str] |
 
 
 def from_keywords(
-    path: str | os.PathLike[str] | None = None, *, env: Mapping[str, str] | None = None, **options: Any
+    path: str | os.PathLike[str] | None = None, *, env: Mapping[str, str] | None = None, **options: Unpack[Keywords]
 ) -> Config:
     """The same with keywords over it: ``address=``, ``cluster_mode=``, ``max_staleness="500ms"``, and so on.
 
@@ -78,6 +78,8 @@ def from_mapping(data: Mapping[str, Any], source: str = "mapping") -> Config:
 
     ``${NAME}`` in its texts is looked up in the environment. Raises `ConfigurationError`.
     """
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"is of type {type(data).__name__}, and must be a mapping", source=source)
     return decode(Draft(data, source))
 
 
