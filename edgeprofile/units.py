@@ -5,6 +5,7 @@ A number without a unit is refused, because nobody can tell whether ``300`` was 
 
 from __future__ import annotations
 
+import math
 import re
 
 from edgeprofile.errors import ConfigurationError
@@ -47,6 +48,8 @@ def parse_size(text: object) -> int:
 
 def format_duration(seconds: float) -> str:
     """Write seconds in the largest unit that keeps the number whole: ``300.0`` becomes ``"5m"``."""
+    if not math.isfinite(seconds):
+        return f"{seconds}s"
     micros = round(seconds * 1e6)
     for unit, size in _SECONDS.items():
         whole, rest = divmod(micros, round(size * 1e6))

@@ -28,6 +28,8 @@ def parse_seeds(address: str) -> tuple[Endpoint, ...]:
 
 def parse_listener(address: str) -> Endpoint:
     """Read where to listen: ``host:port``, port 0 for any free one, or ``unix:/path``."""
+    if "," in address:
+        raise ValueError("lists several addresses: write each in quotes of its own")
     return _endpoint(address.strip(), least=0, default=None)
 
 

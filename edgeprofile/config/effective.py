@@ -19,7 +19,7 @@ __all__ = ["effective", "written"]
 
 
 def effective(config: Config) -> dict[str, Any]:
-    """Every option as a file would hold it, by section; a secret that is set reads ``***``."""
+    """Every option as a file would hold it, by section; those without a value are left out, secrets read ``***``."""
     shown: dict[str, Any] = written(schema.shape(), config)
     return shown
 
@@ -28,7 +28,11 @@ def written(described: inspect.Type, value: Any) -> Any:
     """A value of the configuration as plain data of a file's form."""
     kind, described = schema.kind_of(described), schema.plain(described)
     if isinstance(value, msgspec.Struct) and isinstance(described, inspect.StructType):
-        return {field.encode_name: written(field.type, getattr(value, field.name)) for field in described.fields}
+        return {
+            field.encode_name: written(field.type, option)
+            for field in described.fields
+            if (option := getattr(value, field.name)) is not None
+        }
     if isinstance(value, Mapping) and isinstance(described, inspect.DictType):
         return {key: written(described.value_type, item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and isinstance(described, inspect.VarTupleType):
@@ -39,8 +43,8 @@ def written(described: inspect.Type, value: Any) -> Any:
 def _text(kind: str | None, value: Any) -> Any:
     if kind == "secret":
         return MASK if value else ""
-    if kind == "duration" and value is not None:
+    if kind == "duration":
         return format_duration(value)
-    if kind == "size" and value is not None:
+    if kind == "size":
         return format_size(value)
     return mask(value) if isinstance(value, str) else value

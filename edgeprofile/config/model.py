@@ -55,6 +55,8 @@ class RedisConfig(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "prefix", self.prefix.strip())
+        # The ssl module takes ASCII only; what else a bundle holds stands in the comments between its certificates.
+        msgspec.structs.force_setattr(self, "ca_certificate", self.ca_certificate.encode("ascii", "ignore").decode())
 
     @property
     def seeds(self) -> tuple[Endpoint, ...]:

@@ -102,8 +102,8 @@ def _tls(redis: RedisConfig) -> Iterator[Complaint]:
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=redis.ca_certificate)
-    except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+    except ssl.SSLError as error:
+        reason = str(error).partition(" (_ssl.c")[0]
         yield "caCertificate", f'cannot be read ({reason}): paste the PEM text, from "-----BEGIN CERTIFICATE-----" on'
 
 
