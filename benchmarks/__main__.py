@@ -1,0 +1,68 @@
+"""``python -m benchmarks``: measure, print, write; with ``--check``, fail where ratios fell short of the baseline twice."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks import baseline, report
+from benchmarks.bench import FULL, QUICK, Bench, Settings
+from benchmarks.children import Absent, ContenderFailed
+from benchmarks.figures import FIGURES
+from benchmarks.rows import Missing, Result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs."""
+    options = _parser().parse_args(arguments)
+    settings = QUICK if options.quick else FULL
+    names = options.only or list(FIGURES)
+    found = report.report(settings, [_measured(name, settings) for name in names])
+    print("\n" + report.markdown(found))
+    report.write(found, _stem(options.quick, bool(options.only)))
+    if options.write_baseline:
+        baseline.write(found)
+    return _checked(found, settings) if options.check else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="EdgeProfile against its peers.")
+    parser.add_argument("--quick", action="store_true", help="less data and fewer rounds, for CI")
+    parser.add_argument("--only", action="append", choices=list(FIGURES), metavar="NAME", help=", ".join(FIGURES))
+    parser.add_argument("--check", action="store_true", help="fail if a ratio falls short of the baseline in two runs")
+    parser.add_argument("--write-baseline", action="store_true", help="make this run the baseline")
+    return parser
+
+
+def _stem(quick: bool, partial: bool) -> str:  # noqa: FBT001
+    return "partial" if partial else "quick" if quick else "latest"
+
+
+def _measured(name: str, settings: Settings) -> Result:
+    heading, measure = FIGURES[name]
+    result = Result(figure=name, title=heading)
+    print(f"{heading} …", file=sys.stderr, flush=True)
+    start = time.monotonic()
+    try:
+        measure(Bench(settings, result))
+    except (Absent, ContenderFailed) as reason:
+        result.missing.append(Missing("the whole figure", str(reason)))
+    print(f"{heading}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def _checked(found: report.Report, settings: Settings) -> int:
+    known = baseline.load().scores.get(settings.mode, {})
+    first = baseline.shortfalls(found.results, known)
+    for shortfall in first:
+        print(f"short, measuring again: {shortfall}", file=sys.stderr)
+    again = [_measured(name, settings) for name in dict.fromkeys(shortfall.figure for shortfall in first)]
+    rows = {shortfall.row for shortfall in first}
+    confirmed = [shortfall for shortfall in baseline.shortfalls(again, known) if shortfall.row in rows]
+    for shortfall in confirmed:
+        print(f"short in two runs: {shortfall}", file=sys.stderr)
+    return 1 if confirmed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The committed baseline: ratios of an earlier run, and the judgement whether a new run falls short of them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.report import Report
+from benchmarks.rows import Result
+
+PATH = Path(__file__).parent / "baseline.json"
+TOLERANCE = 0.15
+
+
+class Baseline(msgspec.Struct, kw_only=True):
+    """Scores (ratios turned so that more is better) by mode and row, with the machine that they come from."""
+
+    machine: dict[str, str]
+    scores: dict[str, dict[str, float]]
+
+
+class Shortfall(msgspec.Struct, frozen=True):
+    """A row whose ratio fell short."""
+
+    figure: str
+    row: str
+    was: float
+    now: float
+
+    def __str__(self) -> str:
+        return f"{self.row}: {1 - self.now / self.was:.0%} short of the baseline ({self.now:.3g}, was {self.was:.3g})"
+
+
+def load(path: Path = PATH) -> Baseline:
+    return msgspec.json.decode(path.read_bytes(), type=Baseline)
+
+
+def write(found: Report, path: Path = PATH) -> None:
+    """Make this run the baseline of its mode; the other mode's scores stay."""
+    kept = load(path).scores if path.exists() else {}
+    kept[found.settings.mode] = {**kept.get(found.settings.mode, {}), **scores(found.results)}
+    encoded = msgspec.json.encode(Baseline(machine=found.machine, scores=kept))
+    path.write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+
+
+def scores(results: Iterable[Result]) -> dict[str, float]:
+    return {_name(row.name, row.peer_name): row.score for result in results for row in result.rows if row.score}
+
+
+def shortfalls(results: Iterable[Result], baseline: Mapping[str, float]) -> list[Shortfall]:
+    """Rows more than `TOLERANCE` below their baseline, rows that the baseline knows and this run lacks included."""
+    found = []
+    for result in results:
+        for row in result.rows:
+            name = _name(row.name, row.peer_name)
+            if row.score and name in baseline and row.score < baseline[name] * (1 - TOLERANCE):
+                found.append(Shortfall(result.figure, name, baseline[name], row.score))
+    return found
+
+
+def _name(row: str, peer: str) -> str:
+    return f"{row} / {peer}"

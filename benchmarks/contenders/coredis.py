@@ -1,0 +1,41 @@
+"""coredis with its tracking cache."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from benchmarks import data
+from benchmarks.loops import Loop
+from benchmarks.protocol import Round, Spec, alookups, serve
+
+TITLE = "coredis, tracking cache"
+REQUIRES = ("coredis>=6",)
+DISTRIBUTIONS = ("coredis",)
+
+
+@asynccontextmanager
+async def _filled(spec: Spec) -> AsyncIterator[Any]:
+    from coredis import Redis
+    from coredis.patterns.cache import LRUCache
+
+    cache = LRUCache(max_keys=2 * spec["entries"])
+    async with Redis(**spec["server"], cache=cache, decode_responses=True) as client:
+        for value in data.identities(spec["entries"]):
+            await client.hgetall(data.KEY_PREFIX + value)
+        yield client
+
+
+@contextmanager
+def hit(spec: Spec) -> Iterator[Round]:
+    with Loop() as loop:
+        hgetall, prefix = loop.hold(_filled(spec)).hgetall, data.KEY_PREFIX
+
+        async def run(ids: list[str]) -> None:
+            for value in ids:
+                await hgetall(prefix + value)
+
+        yield alookups(spec, loop, run)
+
+
+if __name__ == "__main__":
+    serve(DISTRIBUTIONS, hit=hit)

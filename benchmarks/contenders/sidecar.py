@@ -1,0 +1,2 @@
+TITLE = "edgeprofile sidecar"
+REQUIRES = ()

@@ -1,0 +1,94 @@
+"""Load over HTTP: wrk where it is on the path, otherwise a generator of our own, named as such in the report."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from benchmarks.children import Child, ContenderFailed
+
+_REPORT = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\nRESULT {"requests":%d,"microseconds":%d,"failed":%d,"p50":%f,"p90":%f,"p99":%f,"p999":%f,"worst":%f}\\n',
+    summary.requests, summary.duration, errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max))
+end
+"""
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What one run of the generator found; latencies in seconds."""
+
+    rate: float
+    p50: float
+    p90: float
+    p99: float
+    p999: float
+    worst: float
+
+
+def generator() -> str:
+    """The generator's name for the report."""
+    return "wrk" if shutil.which("wrk") else "benchmarks.clients (asyncio; wrk is not on the path)"
+
+
+def run(endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float) -> Load:
+    """Keep `connections` requests under way for `seconds`, the bodies in turn.
+
+    Raises:
+        ContenderFailed: Any request failed or was answered with an error.
+    """
+    if shutil.which("wrk"):
+        found = _wrk(endpoint, bodies, connections, seconds)
+    else:
+        found = _own(endpoint, bodies, connections, seconds)
+    if found["failed"] or not found["requests"]:
+        raise ContenderFailed(f"{found['failed']} of {found['requests']} requests to {endpoint['path']} failed")
+    latencies = {name: found[name] / 1e6 for name in ("p50", "p90", "p99", "p999", "worst")}
+    return Load(rate=found["requests"] / found["microseconds"] * 1e6, **latencies)
+
+
+def _wrk(endpoint: Mapping[str, Any], bodies: Sequence[bytes], connections: int, seconds: float) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_script(endpoint, bodies) + _REPORT)
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script.name]
+        done = subprocess.run(
+            [*command, endpoint["url"]], capture_output=True, text=True, check=False, timeout=seconds + 60
+        )
+    for line in done.stdout.splitlines():
+        if line.startswith("RESULT "):
+            found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+            return found
+    raise ContenderFailed(f"wrk failed: {done.stderr or done.stdout}")
+
+
+def _script(endpoint: Mapping[str, Any], bodies: Sequence[bytes]) -> str:
+    """Requests formatted once, before the run, so that Lua costs nothing during it."""
+    headers = "".join(f"[{json.dumps(name)}]={json.dumps(value)}," for name, value in endpoint["headers"].items())
+    texts = ",".join(json.dumps(body.decode()) for body in bodies) or "false"
+    return f"""
+local requests, position = {{}}, 0
+init = function()
+  for index, body in ipairs({{{texts}}}) do
+    requests[index] = wrk.format({json.dumps(endpoint["method"])}, {json.dumps(endpoint["path"])}, {{{headers}}}, body or nil)
+  end
+end
+request = function()
+  position = position % #requests + 1
+  return requests[position]
+end
+"""
+
+
+def _own(endpoint: Mapping[str, Any], bodies: Sequence[bytes], connections: int, seconds: float) -> dict[str, Any]:
+    spec = {"task": "http", "endpoint": dict(endpoint), "bodies": [body.decode() for body in bodies]}
+    with Child("benchmarks.clients", spec, sys.executable) as child:
+        return child.wait_ready().ask({"connections": connections, "seconds": seconds}, seconds + 60)

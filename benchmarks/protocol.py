@@ -1,0 +1,119 @@
+"""The contender's side: a JSON specification in, one JSON line for readiness, then a line for each round asked for.
+
+A contender is a module with `TITLE`, `REQUIRES` (what pip must install for it) and tasks: context managers that set up
+what the specification says and yield a function from one request to one result. Standard output belongs to the
+protocol; what a library prints goes to standard error.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from importlib import metadata
+from typing import Any
+
+from benchmarks import data
+from benchmarks.loops import Loop
+from benchmarks.traces import Trace
+
+Spec = Mapping[str, Any]
+Round = Callable[[Mapping[str, Any]], dict[str, Any]]
+Task = Callable[[Spec], AbstractContextManager[Round]]
+
+TRACE_LENGTH = 200_000
+_POLL = 0.002  # seconds; a drain takes some hundred times as long
+
+
+class CannotMeasure(Exception):
+    """The contender cannot do this here; its message is the reason that the report prints."""
+
+
+def serve(distributions: Iterable[str], **tasks: Task) -> None:
+    """Run the task that the first line of standard input names, until standard input ends."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def say(message: Mapping[str, Any]) -> None:
+        channel.write(json.dumps(message) + "\n")
+
+    try:
+        _run(tasks, distributions, say)
+    except CannotMeasure as reason:
+        say({"absent": str(reason)})
+    except Exception as error:  # noqa: BLE001  # whatever went wrong is the parent's to report
+        say({"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+
+
+def _run(tasks: Mapping[str, Task], distributions: Iterable[str], say: Callable[[Mapping[str, Any]], None]) -> None:
+    spec = json.loads(sys.stdin.readline())
+    if spec["task"] not in tasks:
+        raise CannotMeasure(f"has no task {spec['task']!r}")
+    with tasks[spec["task"]](spec) as measure:
+        say({"ready": True, "versions": versions(distributions)})
+        for line in sys.stdin:
+            say(measure(json.loads(line)))
+
+
+def versions(distributions: Iterable[str]) -> dict[str, str]:
+    return {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in distributions}
+
+
+def lookups(spec: Spec, run: Callable[[list[str]], None]) -> Round:
+    """A round that times `run` over the next ids of the trace that the specification names."""
+    trace = trace_of(spec)
+
+    def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+        ids = trace.take(request["operations"])
+        start = time.perf_counter()
+        run(ids)
+        return {"seconds": time.perf_counter() - start, "operations": len(ids)}
+
+    return measure
+
+
+def alookups(spec: Spec, loop: Loop, run: Callable[[list[str]], Awaitable[None]]) -> Round:
+    """As `lookups`, for a coroutine function; the clock runs inside the loop."""
+    trace = trace_of(spec)
+
+    async def timed(ids: list[str]) -> float:
+        start = time.perf_counter()
+        await run(ids)
+        return time.perf_counter() - start
+
+    def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+        ids = trace.take(request["operations"])
+        return {"seconds": loop.run(timed(ids)), "operations": len(ids)}
+
+    return measure
+
+
+def events_taken_in(count: Callable[[], int]) -> Round:
+    """A round that waits until so many events in all have been taken in, and says when that was (CLOCK_MONOTONIC)."""
+
+    def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+        end = time.monotonic() + request["timeout"]
+        while (events := count()) < request["events"] and time.monotonic() < end:
+            time.sleep(_POLL)
+        return {"done": time.monotonic(), "events": events, "cpu": cpu_seconds()}
+
+    return measure
+
+
+def trace_of(spec: Spec) -> Trace:
+    return Trace(spec["trace"], data.identities(spec["entries"]), length=spec.get("length", TRACE_LENGTH))
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def resident_bytes() -> int:
+    """Memory of this process that stands in RAM now (Linux)."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # one syscall less to disturb the figure
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,136 @@
+"""Results as JSON and as a Markdown table."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks import machine
+from benchmarks.bench import Settings
+from benchmarks.rows import Result, Row, Target
+
+RESULTS = Path(__file__).parent / "results"
+_TIMES = ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+_ARROWS = {"<=": "≤", ">=": "≥"}
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """One run."""
+
+    finished: str
+    machine: dict[str, str]
+    settings: Settings
+    results: list[Result]
+
+
+def report(settings: Settings, results: Sequence[Result]) -> Report:
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    return Report(finished=finished, machine=machine.description(), settings=settings, results=list(results))
+
+
+def write(found: Report, stem: str, folder: Path = RESULTS) -> None:
+    """Write `stem`.json and `stem`.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoded = msgspec.json.encode(_with_verdicts(found))
+    folder.joinpath(f"{stem}.json").write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+    folder.joinpath(f"{stem}.md").write_text(markdown(found), encoding="utf-8")
+
+
+def read(path: Path) -> Report:
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+def _with_verdicts(found: Report) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    for result, told in zip(found.results, plain["results"], strict=True):
+        for row, out in zip(result.rows, told["rows"], strict=True):
+            out["met"] = row.met
+    return plain
+
+
+def markdown(found: Report) -> str:
+    """The whole report, tables first."""
+    lines = [*_heading(found), "", *table(found.results), "", *_absences(found), *_versions(found)]
+    return "\n".join(lines) + "\n"
+
+
+def table(results: Sequence[Result]) -> Iterator[str]:
+    """Every comparison that has a peer or a bound, one line each."""
+    yield "| figure | ours | peer | ratio (quartiles) | must reach | |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for result in results:
+        for row in result.rows:
+            yield _line(row)
+
+
+def _line(row: Row) -> str:
+    cells = [row.name, _ours(row), _peer(row), _value(row), _target(row.target, row.unit), _verdict(row)]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _ours(row: Row) -> str:
+    return "" if row.ours is None else _with_unit(row.ours, row.measure)
+
+
+def _peer(row: Row) -> str:
+    return row.note if row.peer is None else f"{row.peer_name}: {_with_unit(row.peer, row.measure)}"
+
+
+def _value(row: Row) -> str:
+    if row.unit != "x":
+        return ""
+    value = row.value
+    return f"{number(value.median)} x ({number(value.low)}-{number(value.high)})"
+
+
+def _target(target: Target | None, unit: str) -> str:
+    return "" if target is None else f"{_ARROWS[target.sense]} {target.bound:g} {unit}"
+
+
+def _verdict(row: Row) -> str:
+    return {None: "", True: "met", False: "**missed**"}[row.met]
+
+
+def _with_unit(value: float, measure: str) -> str:
+    if measure == "s":
+        value, measure = next((value * factor, unit) for factor, unit in _TIMES if value * factor >= 1 or unit == "ns")
+    return f"{number(value)} {measure}"
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands separated."""
+    if value >= 1000:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def _heading(found: Report) -> Iterator[str]:
+    about = found.machine
+    yield f"# Benchmarks, {found.finished[:10]} ({found.settings.mode} run)"
+    yield ""
+    yield (
+        f"EdgeProfile {about['edgeprofile']}, {about['python']}, {about['cpu']}, {about['cores']} cores, {about['memory']}, "
+        f"{about['system']}. Everything on loopback. Medians of interleaved rounds; the quartiles are those of the ratios of "
+        "neighbouring rounds. Only ratios travel to other machines."
+    )
+
+
+def _absences(found: Report) -> Iterator[str]:
+    absent = [(result.title, missing) for result in found.results for missing in result.missing]
+    if absent:
+        yield "Not measured:"
+        yield ""
+        for figure, missing in absent:
+            yield f"- {missing.contender} ({figure}): {' '.join(missing.reason.split())[:300]}"
+        yield ""
+
+
+def _versions(found: Report) -> Iterator[str]:
+    yield "Contenders:"
+    yield ""
+    seen = {name: versions for result in found.results for name, versions in result.versions.items()}
+    for name, versions in sorted(seen.items()):
+        listed = ", ".join(f"{package} {version}" for package, version in versions.items() if package != "python")
+        yield f"- {name}: {listed or 'standard library'}"
