@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, ove
 import msgspec
 
 from edgeprofile.errors import ReadOnlyProfile, TraitsMismatch, WrongType
+from edgeprofile.sizes import allocated, tree_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -168,6 +169,9 @@ class _Items(list[Any]):
         return list, (self.copy(),)
 
 
+_READ_AT_AND_FOOTPRINT: Final = 2 * allocated(24)
+
+
 def _stopped() -> float:
     return 0.0
 
@@ -183,9 +187,10 @@ class Profile(_Traits):
     Build one from any mapping with ``Profile(mapping)``, in a test for example.
     """
 
-    __slots__ = ("_clock", "_json", "_read_at", "_stale")
+    __slots__ = ("_clock", "_footprint", "_json", "_read_at", "_stale")
 
     _clock: Callable[[], float]
+    _footprint: int
     _json: bytes
     _read_at: float
     _stale: bool
@@ -214,6 +219,13 @@ class Profile(_Traits):
     def stale(self) -> bool:
         """Whether it was served past its promise, as ``staleIfError`` allows while Redis is unreachable."""
         return self._stale
+
+    @property
+    def footprint(self) -> int:
+        """Bytes of memory that the decoded traits take, without ``json``."""
+        if not self._footprint:
+            self._footprint = tree_size(self) + _READ_AT_AND_FOOTPRINT
+        return self._footprint
 
     def as_stale(self) -> Profile:
         """The same profile, marked as stale."""
@@ -279,6 +291,7 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
     _freeze_members(models)
     dict.update(self, models)
     self._json = raw
+    self._footprint = 0
     self._read_at = read_at
     self._clock = clock
     self._stale = stale
