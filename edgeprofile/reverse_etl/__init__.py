@@ -1,0 +1,1 @@
+"""Reverse ETL: from a Profiles project and its warehouse to Redis."""
