@@ -1,0 +1,195 @@
+"""Writes for ``useJSONModule``: one RedisJSON document for each key, of which a source owns one member.
+
+``JSON.SET key $ …`` replaces the root, so the other members have to be read first. Between the reading and the
+writing another writer may come; ``WATCH`` makes the server refuse our write then, and it is tried again. Every writer
+that does the same is safe; one that reads and writes without WATCH, as RudderStack does, can still undo ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from redis.crc import key_slot
+
+from edgeprofile.errors import RedisUnavailable, ServiceError
+from edgeprofile.store.lanes import Lanes
+from edgeprofile.store.patience import Pace, Patience
+from edgeprofile.store.refusals import refusal
+from edgeprofile.store.resp import ErrorReply
+from edgeprofile.store.writer import Refused, Settled, deserves_retry, is_for_every_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from edgeprofile.config import RedisConfig
+    from edgeprofile.store.lanes import Lane
+
+__all__ = ["DocumentBatch", "DocumentWriter", "merged"]
+
+_TOGETHER = 128
+_Members = dict[str, msgspec.Raw]
+
+
+class DocumentBatch(Protocol):
+    """Rows and their members: ``texts`` are JSON, ``None`` where the member is to go; ``ttl`` in seconds or 0."""
+
+    model: str
+    ttl: int
+
+    def __len__(self) -> int: ...
+
+    def keys(self) -> list[bytes]:
+        """The key of each row."""
+
+    def texts(self) -> list[str | None]:
+        """The JSON of each row's member."""
+
+    def take(self, rows: Sequence[int]) -> DocumentBatch:
+        """Some of the rows."""
+
+
+def merged(document: bytes | None, model: str, text: str | None) -> bytes | None:
+    """The document with one member set, or removed; ``None`` where no member is left.
+
+    Raises ``msgspec.DecodeError`` where the document is no JSON object.
+    """
+    members = msgspec.json.decode(document, type=_Members) if document else {}
+    if text is None:
+        members.pop(model, None)
+    else:
+        members[model] = msgspec.Raw(text.encode())
+    return msgspec.json.encode(members) if members else None
+
+
+class DocumentWriter:
+    """As ``BulkWriter``, for documents: a few thousand rows a second, because each is read before it is written."""
+
+    def __init__(
+        self,
+        config: RedisConfig,
+        *,
+        timeout: float,
+        retry_for: float,
+        most_per_second: float = 0,
+        pace: Pace | None = None,
+    ) -> None:
+        self._lanes = Lanes(config, timeout)
+        self._pace = pace or Pace(most_per_second)
+        self._retry_for = retry_for
+        self._cause: ServiceError = RedisUnavailable("nothing was sent")
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._lanes.close()
+
+    def deliver(self, batches: Iterable[DocumentBatch]) -> Iterator[Settled]:
+        """Write all batches; yields as their rows get in."""
+        for batch in batches:
+            for start in range(0, len(batch), _TOGETHER):
+                piece = batch.take(range(start, min(start + _TOGETHER, len(batch))))
+                self._pace.wait(len(piece))
+                yield from self._persist(piece)
+
+    def _persist(self, batch: DocumentBatch) -> Iterator[Settled]:
+        patience = Patience(self._retry_for, self._pace)
+        while len(batch):
+            settled, again = self._attempt(batch)
+            yield settled
+            progress = len(again) < len(batch)
+            batch = batch.take(again)
+            if again and not patience.pause(progress=progress):
+                raise self._cause
+
+    def _attempt(self, batch: DocumentBatch) -> tuple[Settled, list[int]]:
+        refused: list[Refused] = []
+        again: list[int] = []
+        for rows in self._groups(batch):
+            group = batch.take(rows)
+            for row, problem in zip(rows, self._write(group), strict=True):
+                if isinstance(problem, str):
+                    refused.append(Refused(row, problem))
+                elif problem:
+                    again.append(row)
+        return Settled(batch, len(batch) - len(refused) - len(again), refused), again  # type: ignore[arg-type]  # any batch
+
+    def _groups(self, batch: DocumentBatch) -> list[list[int]]:
+        """Rows that may share a transaction: in a cluster, those of one slot."""
+        if not self._lanes.is_cluster:
+            return [list(range(len(batch)))]
+        groups: dict[int, list[int]] = {}
+        for row, key in enumerate(batch.keys()):
+            groups.setdefault(key_slot(key), []).append(row)
+        return list(groups.values())
+
+    def _write(self, batch: DocumentBatch) -> list[str | bool]:
+        """For each row ``False`` (in), ``True`` (again) or why not."""
+        lane: Lane | None = None
+        try:
+            lane = self._lanes.for_key(batch.keys()[0])
+            return _transaction(lane, batch)
+        except RedisUnavailable as error:
+            self._cause = error
+        except _Elsewhere as error:
+            self._cause = error.problem
+        if lane is not None:
+            lane.drop()
+        self._lanes.forget_slots()
+        return [True] * len(batch)
+
+
+class _Elsewhere(Exception):
+    """The server said no to the whole group, and may say yes later, or another server now."""
+
+    def __init__(self, problem: ServiceError) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def _transaction(lane: Lane, batch: DocumentBatch) -> list[str | bool]:
+    keys = batch.keys()
+    _, *documents = lane.ask(("WATCH", *keys), *(("JSON.GET", key) for key in keys))
+    _raise_common(lane, documents)
+    commands: list[tuple[Any, ...]] = []
+    outcomes: list[str | bool] = []
+    for key, document, text in zip(keys, documents, batch.texts(), strict=True):
+        try:
+            commands += _commands(lane, batch, key, document, text)
+            outcomes.append(False)
+        except (ServiceError, msgspec.DecodeError) as error:
+            outcomes.append(str(error) if isinstance(error, ServiceError) else "the key holds no JSON object")
+    return outcomes if _commit(lane, commands) else [one if isinstance(one, str) else True for one in outcomes]
+
+
+def _commands(lane: Lane, batch: DocumentBatch, key: bytes, document: Any, text: str | None) -> list[tuple[Any, ...]]:
+    if isinstance(document, ErrorReply):
+        raise refusal(document, lane.endpoint.name, doing="JSON.GET")
+    if document is None and text is None:
+        return []
+    root = merged(document, batch.model, text)
+    if root is None:
+        return [("DEL", key)]
+    expiry = [("EXPIRE", key, batch.ttl)] if batch.ttl and text is not None else []
+    return [("JSON.SET", key, "$", root), *expiry]
+
+
+def _commit(lane: Lane, commands: list[tuple[Any, ...]]) -> bool:
+    """Whether nobody came in between."""
+    if not commands:
+        lane.ask(("UNWATCH",))
+        return True
+    *queued, result = lane.ask(("MULTI",), *commands, ("EXEC",))
+    _raise_common(lane, [*queued, *(result if isinstance(result, list) else [result])], every=True)
+    return result is not None
+
+
+def _raise_common(lane: Lane, replies: list[Any], *, every: bool = False) -> None:
+    """Raise what concerns the group: that it should be tried again, or that there is no use in going on."""
+    for reply in replies:
+        if isinstance(reply, ErrorReply) and reply.code != "EXECABORT":
+            problem = refusal(reply, lane.endpoint.name, doing="JSON.SET" if every else "JSON.GET")
+            if is_for_every_row(reply) or (every and not deserves_retry(reply)):
+                lane.drop()
+                raise problem
+            if deserves_retry(reply):
+                raise _Elsewhere(problem)

@@ -1,0 +1,206 @@
+"""Blocking connections that carry bulk commands: one for each node, the right one for each key."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from redis.crc import key_slot
+
+from edgeprofile.errors import EdgeProfileError, RedisUnavailable
+from edgeprofile.store.endpoint import ConnectionLost, Endpoint
+from edgeprofile.store.refusals import refusal
+from edgeprofile.store.resp import ErrorReply, ReplyReader, pack
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Sequence
+
+    from edgeprofile.config import RedisConfig
+
+__all__ = ["Batch", "Lane", "Lanes"]
+
+_CHUNK: Final = 1 << 16
+_MAX_REPLY: Final = 512 << 20
+Address = tuple[str, int] | str
+
+
+class Batch(Protocol):
+    """Packed commands of some rows, each row with the same number of commands."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def replies_per_row(self) -> int:
+        """How many commands each row has."""
+
+    def payload(self) -> memoryview:
+        """The bytes of all commands, row after row."""
+
+    def keys(self) -> list[bytes]:
+        """The key of each row."""
+
+    def row(self, index: int) -> list[bytes]:
+        """The commands of one row."""
+
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Some of the rows."""
+
+
+class Lane:
+    """One connection to one node: batches out, their replies in, in order. It connects when it is first used.
+
+    ``timeout`` is how many seconds a connect, a write or a wait for replies may take.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+        self.endpoint = endpoint
+        self.under_way: deque[Batch] = deque()
+        self._timeout = timeout
+        self._socket: socket.socket | None = None
+        self._reader = ReplyReader(_MAX_REPLY)
+        self._replies: list[Any] = []
+
+    def send(self, batch: Batch) -> None:
+        """Write a batch; it is then under way, also when the write fails. Raises ``RedisUnavailable``."""
+        self.under_way.append(batch)
+        self._write(batch.payload())
+
+    def settle(self) -> tuple[Batch, list[Any]]:
+        """Wait for the replies of the oldest batch under way; error replies are values. Raises ``RedisUnavailable``."""
+        batch = self.under_way[0]
+        replies = self._read(len(batch) * batch.replies_per_row)
+        self.under_way.popleft()
+        return batch, replies
+
+    def ask(self, *commands: Sequence[bytes | str | int]) -> list[Any]:
+        """Send commands with nothing else under way and wait for their replies. Raises ``RedisUnavailable``."""
+        self._write(memoryview(pack(*commands)))
+        return self._read(len(commands))
+
+    def drop(self) -> list[Batch]:
+        """Close the connection; the batches whose replies did not come."""
+        abandoned = list(self.under_way)
+        self.under_way.clear()
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
+        return abandoned
+
+    def _write(self, payload: memoryview) -> None:
+        connection = self._socket or self._connect()
+        try:
+            connection.sendall(payload)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _read(self, count: int) -> list[Any]:
+        connection = self._socket or self._connect()
+        while len(self._replies) < count:
+            try:
+                data = connection.recv(_CHUNK)
+            except OSError as error:
+                raise self._lost(error) from error
+            if not data:
+                raise self._lost(None)
+            self._replies += self._reader.feed(data)
+        replies = self._replies[:count]
+        del self._replies[:count]
+        return replies
+
+    def _connect(self) -> socket.socket:
+        self._reader, self._replies = ReplyReader(_MAX_REPLY), []
+        connection = self._socket = self.endpoint.connect(self._timeout)
+        connection.settimeout(self._timeout)
+        try:
+            if commands := self.endpoint.login():
+                connection.sendall(pack(*commands))
+                self.endpoint.admit(self._read(len(commands)))
+        except BaseException:
+            self._socket = None
+            connection.close()
+            raise
+        return connection
+
+    def _lost(self, error: OSError | None) -> RedisUnavailable:
+        node = self.endpoint.name
+        if isinstance(error, TimeoutError):
+            return RedisUnavailable(f"{node} did not answer within {self._timeout:g} s", node=node)
+        return ConnectionLost(f"the connection to {node} was lost", node=node)
+
+
+class Lanes:
+    """The lanes to all nodes of a destination, and which key belongs to which. A context manager's job is ``close``."""
+
+    def __init__(self, config: RedisConfig, timeout: float) -> None:
+        self.is_cluster = config.cluster_mode
+        self._timeout = timeout
+        self._seeds = [Endpoint.of(config, seed) for seed in config.seeds]
+        self._lanes: dict[Address, Lane] = {}
+        self._slots: list[Address] | None = None
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for lane in self:
+            lane.drop()
+
+    def at(self, address: Address) -> Lane:
+        """The lane to a node."""
+        lane = self._lanes.get(address)
+        if lane is None:
+            lane = self._lanes[address] = Lane(self._seeds[0].at(address), self._timeout)
+        return lane
+
+    def forget_slots(self) -> None:
+        """The cluster has changed: ask it again before the next batch."""
+        self._slots = None
+
+    def for_key(self, key: bytes) -> Lane:
+        """The lane to the node that has a key. Raises ``RedisUnavailable`` where no node knows."""
+        if not self.is_cluster:
+            return self.at(self._seeds[0].address)
+        return self.at((self._slots or self._load_slots())[key_slot(key)])
+
+    def split(self, batch: Batch) -> Iterator[tuple[Lane, Batch]]:
+        """The parts of a batch and the lanes they belong to. Raises ``RedisUnavailable`` where no node knows."""
+        if not self.is_cluster:
+            yield self.for_key(b""), batch
+            return
+        slots = self._slots or self._load_slots()
+        rows: dict[Address, list[int]] = {}
+        for row, key in enumerate(batch.keys()):
+            rows.setdefault(slots[key_slot(key)], []).append(row)
+        for address, chosen in rows.items():
+            yield self.at(address), batch.take(chosen)
+
+    def _load_slots(self) -> list[Address]:
+        failure: EdgeProfileError | None = None
+        addresses = dict.fromkeys([*self._lanes, *(seed.address for seed in self._seeds)])
+        for address in addresses:
+            lane = Lane(self._seeds[0].at(address), self._timeout)
+            try:
+                self._slots = _slot_map(lane, lane.ask(("CLUSTER", "SLOTS"))[0])
+            except EdgeProfileError as error:
+                failure = error
+            else:
+                return self._slots
+            finally:
+                lane.drop()
+        raise failure or RedisUnavailable("no address of the cluster is configured")
+
+
+def _slot_map(lane: Lane, reply: Any) -> list[Address]:
+    """From ``CLUSTER SLOTS``; a node without a name of its own is the one that was asked."""
+    node = lane.endpoint.name
+    if isinstance(reply, ErrorReply):
+        raise refusal(reply, node, doing="CLUSTER SLOTS")
+    slots: list[Address | None] = [None] * 16_384
+    for first, last, primary, *_ in reply:
+        host = primary[0].decode() if primary[0] else lane.endpoint.address[0]
+        slots[first : last + 1] = [(host, primary[1])] * (last - first + 1)
+    if None in slots:
+        raise RedisUnavailable(f"{node}: the cluster serves only a part of its slots", node=node)
+    return [address for address in slots if address is not None]
