@@ -1,0 +1,121 @@
+"""One source made concrete: the view found, its columns, the keys it fills, and what identifies the connection."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeprofile.keys import Layout
+from edgeprofile.reverse_etl.commands import Target
+from edgeprofile.reverse_etl.errors import WarehouseError
+from edgeprofile.reverse_etl.plan import Mode, Situation, make_plan
+
+if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
+
+    from edgeprofile.config import Destination
+    from edgeprofile.reverse_etl.plan import LastRun, Plan
+    from edgeprofile.reverse_etl.project import Source
+    from edgeprofile.reverse_etl.settings import SyncConfig
+    from edgeprofile.reverse_etl.warehouse import Session
+
+__all__ = ["Job", "make_job"]
+
+_LEFT_OUT_OF_DEFAULT = "valid_at"  # the run's own time: with it, every row would change with every run
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source, ready to be synced. ``traits`` are its columns but the id, and their types in the warehouse."""
+
+    source: Source
+    view: ir.Table
+    id_column: str
+    traits: dict[str, dt.DataType]
+    mode: Mode
+    cursor: str
+    target: Target
+    json_mode: bool
+    fingerprint: dict[str, str]
+    connection_id: str
+    notices: tuple[str, ...]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The traits and their types, as text without nullability."""
+        return {name: str(kind.copy(nullable=True)) for name, kind in self.traits.items()}
+
+    def plan(self, last: LastRun | None, *, full_asked: bool, now: float) -> Plan:
+        """What a run would do at ``now``, seconds since the epoch."""
+        situation = Situation(
+            mode=self.mode,
+            columns=self.columns,
+            fingerprint=self.fingerprint,
+            full_asked=full_asked,
+            cursor=self.cursor or None,
+            ttl=self.target.ttl,
+            now=now,
+        )
+        return make_plan(last, situation)
+
+
+def make_job(session: Session, source: Source, config: SyncConfig, destination: Destination) -> Job:
+    """Find the source's view and say where its rows go. Raises ``WarehouseError`` where there is none to be synced."""
+    own = config.for_source(source.entity, source.id_type)
+    view = _found(session, source)
+    model = view.get_name()
+    id_column = _column(view, source.id_column, model)
+    traits = {name: kind for name, kind in view.schema().items() if name != id_column}
+    if source.is_default:
+        traits = {name: kind for name, kind in traits.items() if name.lower() != _LEFT_OUT_OF_DEFAULT}
+    layout = Layout(destination.workspace_id, destination.id)
+    prefix = layout.key(source.entity, source.id_type, "x").decode()[:-1]
+    target = Target(prefix, model, int(own.ttl or 0))
+    mode = Mode(own.mode or config.mode)
+    cursor = _column(view, own.cursor_column, model) if own.cursor_column else ""
+    redis = destination.config
+    fingerprint = {
+        "mode": mode.value,
+        "ttl": str(target.ttl),
+        "cursorColumn": cursor,
+        "id column": id_column,
+        "destination": f"{redis.address}/{redis.db}",
+        "useJSONModule": str(redis.use_json_module),
+    }
+    identity = f"{destination.workspace_id}\x00{destination.id}\x00{source.entity}\x00{source.id_type}\x00{model}"
+    missing = [name for name in source.included if name.lower() not in {one.lower() for one in view.columns}]
+    notices = (f"{source.place}: the view {model} has no column {', '.join(missing)}",) if missing else ()
+    return Job(
+        source=source,
+        view=view,
+        id_column=id_column,
+        traits=traits,
+        mode=mode,
+        cursor=cursor,
+        target=target,
+        json_mode=redis.use_json_module,
+        fingerprint=fingerprint,
+        connection_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        notices=notices,
+    )
+
+
+def _found(session: Session, source: Source) -> ir.Table:
+    view = session.find_view(source.views)
+    if view is None:
+        where = f" in schema {session.warehouse.view_schema}" if session.warehouse.view_schema else ""
+        raise WarehouseError(
+            f"{source.place}: the warehouse has no view {' or '.join(source.views)}{where}: "
+            "a Profiles run must have succeeded (`pb run`), and its schema must be the one of `sync.schema`"
+        )
+    return view
+
+
+def _column(view: ir.Table, name: str, model: str) -> str:
+    found = [column for column in view.columns if column.lower() == name.lower()]
+    exact = name if name in view.columns else next(iter(found), None)
+    if exact is None:
+        raise WarehouseError(f"the view {model} has no column {name}; it has: {', '.join(view.columns)}")
+    return exact

@@ -1,0 +1,184 @@
+"""One run of a connection at a time: a claim in the warehouse that lives exactly as long as the run.
+
+A contender enters its claim and then looks at all of them. Another that is alive refuses it, so of two that come at
+the same moment at most one runs. A claim is alive while its process is, where that can be seen from here, and
+elsewhere while its heartbeat is fresh by the warehouse's own clock.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import msgspec
+import sqlglot.expressions as sge
+
+from edgeprofile.reverse_etl.errors import SyncRefused, WarehouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edgeprofile.reverse_etl.warehouse import Session
+
+__all__ = ["Lock", "Owner", "this_process"]
+
+LOCKS = "SYNC_LOCKS"
+_COLUMNS = {
+    "connection_id": "string",
+    "owner": "string",
+    "host": "string",
+    "boot_id": "string",
+    "pid": "int64",
+    "process_start": "string",
+    "beat_at": "timestamp('UTC')",
+}
+_BEAT_EVERY = 15.0
+_DEAD_AFTER = 90.0
+_ATTEMPTS = 3
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """A process, told apart from any other that ever had its id."""
+
+    host: str
+    boot_id: str
+    pid: int
+    process_start: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def this_process() -> Owner:
+    """The process we are in."""
+    return Owner(socket.gethostname(), _boot_id(), os.getpid(), _process_start(os.getpid()) or "")
+
+
+def is_alive(owner: Owner, silent_for: float, here: Owner) -> bool:
+    """Whether a claim's process still runs; ``silent_for``: seconds since its last heartbeat."""
+    if (owner.host, owner.boot_id) == (here.host, here.boot_id):
+        return _process_start(owner.pid) == owner.process_start
+    return silent_for < _DEAD_AFTER
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text(encoding="ascii").strip() if path.exists() else ""
+
+
+def _process_start(pid: int) -> str | None:
+    """Something that differs between two processes of the same id; ``None`` where there is no such process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+class Lock:
+    """The claims of one warehouse. ``session`` is used by the caller only, the heartbeat has one of its own."""
+
+    def __init__(
+        self, session: Session, *, here: Owner | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._session = session
+        self._fold = session.dialect.fold
+        self._here = here or this_process()
+        self._sleep = sleep
+
+    def ensure(self) -> None:
+        """Make the table where it does not exist."""
+        if LOCKS not in self._session.tables():
+            self._session.create(LOCKS, {self._fold(column): kind for column, kind in _COLUMNS.items()})
+
+    @contextmanager
+    def held(self, connection_id: str) -> Iterator[None]:
+        """Hold the connection's lock. Raises ``SyncRefused`` where another run is alive."""
+        token = self._claim(connection_id)
+        try:
+            with self._heartbeat(token):
+                yield
+        finally:
+            self._session.run(sge.delete(self._table, self._column("owner").eq(token)))
+
+    def _claim(self, connection_id: str) -> str:
+        for attempt in range(_ATTEMPTS):
+            token = uuid.uuid4().hex
+            self._enter(connection_id, token)
+            living = self._living(connection_id, token)
+            if living is None:
+                return token
+            self._session.run(sge.delete(self._table, self._column("owner").eq(token)))
+            if attempt < _ATTEMPTS - 1:
+                self._sleep(random.uniform(0.05, 0.3))  # noqa: S311  # two at the same moment must not meet again
+        raise SyncRefused(
+            f"a sync of this connection is running ({living}); it is refused until that one has ended",
+            owner=str(living),
+        )
+
+    def _enter(self, connection_id: str, token: str) -> None:
+        here = self._here
+        values = (connection_id, token, here.host, here.boot_id, here.pid, here.process_start)
+        row = (*(sge.convert(value) for value in values), sge.CurrentTimestamp())
+        columns = [sge.to_identifier(self._fold(one), quoted=True) for one in _COLUMNS]
+        self._session.run(sge.insert(sge.values([row]), into=self._table, columns=columns))
+
+    def _living(self, connection_id: str, mine: str) -> Owner | None:
+        """Another claim's owner that is alive; the dead ones' claims are removed."""
+        for claim in self._others(connection_id, mine):
+            owner = msgspec.convert({name: claim[name] for name in Owner.__struct_fields__}, Owner)
+            if is_alive(owner, float(claim["silent_for"]), self._here):
+                return owner
+            self._session.run(sge.delete(self._table, self._column("owner").eq(claim["owner"])))
+        return None
+
+    def _others(self, connection_id: str, mine: str) -> list[dict[str, Any]]:
+        table = self._session.table(LOCKS).rename({column: self._fold(column) for column in _COLUMNS})
+        others = table.filter(table["connection_id"] == connection_id, table["owner"] != mine)
+        silent = ibis.now().epoch_seconds() - others["beat_at"].cast("timestamp").epoch_seconds()
+        return self._session.rows(others.mutate(silent_for=silent))
+
+    @contextmanager
+    def _heartbeat(self, token: str) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(token, stop), name="edgeprofile-sync-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _beat(self, token: str, stop: threading.Event) -> None:
+        """A missed beat is made up by the next one; there are six before anybody takes the claim for dead."""
+        update = sge.Update(
+            this=self._table,
+            expressions=[sge.EQ(this=self._column("beat_at"), expression=sge.CurrentTimestamp())],
+            where=sge.Where(this=self._column("owner").eq(token)),
+        )
+        while not stop.wait(_BEAT_EVERY):
+            try:
+                with self._session.sibling() as session:
+                    session.run(update)
+            except WarehouseError:
+                continue
+
+    @property
+    def _table(self) -> sge.Table:
+        return sge.table_(LOCKS, db=self._session.warehouse.state_schema, quoted=True)
+
+    def _column(self, name: str) -> sge.Column:
+        return sge.column(self._fold(name), quoted=True)

@@ -1,0 +1,280 @@
+"""One run of one source, from snapshot to log.
+
+Every step leaves the warehouse such that a run killed after it is followed by one that ends with the right data: until
+``prepared_at`` is set the run counts for nothing; from then on its snapshot says of every key that may have been
+touched that it is to be sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from edgeprofile.errors import EdgeProfileError
+from edgeprofile.reverse_etl import expressions
+from edgeprofile.reverse_etl.deliver import Shipment, deliver
+from edgeprofile.reverse_etl.errors import DeliveryStopped, SyncCancelled, WarehouseError
+from edgeprofile.reverse_etl.expressions import OPERATION
+from edgeprofile.reverse_etl.lock import Lock
+from edgeprofile.reverse_etl.plan import Kind, Operation
+from edgeprofile.reverse_etl.state import State
+from edgeprofile.store.documents import DocumentWriter
+from edgeprofile.store.writer import BulkWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import ibis.expr.types as ir
+
+    from edgeprofile.config import RedisConfig
+    from edgeprofile.reverse_etl.deliver import Delivered
+    from edgeprofile.reverse_etl.jobs import Job
+    from edgeprofile.reverse_etl.plan import LastRun, Plan
+    from edgeprofile.reverse_etl.settings import SyncConfig
+    from edgeprofile.reverse_etl.state import Failure, Run
+    from edgeprofile.reverse_etl.warehouse import Session
+
+__all__ = ["Observer", "Report", "SourceSync", "planned_snapshot"]
+
+_PIECES_PER_SECOND = 10
+
+
+class Report(msgspec.Struct, kw_only=True, rename="camel"):
+    """How a run ended. Counts are rows; ``status`` is that of the table of runs; ``seconds`` the whole run's."""
+
+    source: str
+    view: str
+    connection_id: str
+    sync_run_id: str = ""
+    kind: str = ""
+    reason: str = ""
+    status: str = "preparing"
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    invalid: int = 0
+    delivered: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    delivery_seconds: float = 0.0
+    error: str | None = None
+
+    @property
+    def to_deliver(self) -> int:
+        """How many rows the run has to send."""
+        return self.inserted + self.updated + self.deleted
+
+    def row(self) -> dict[str, Any]:
+        """The counts, as columns of the table of runs."""
+        names = ("inserted", "updated", "deleted", "unchanged", "invalid", "delivered", "failed")
+        return {name: getattr(self, name) for name in names}
+
+
+class Observer(Protocol):
+    """Is told how a run gets on."""
+
+    def __call__(self, report: Report, phase: str) -> None:
+        """``phase`` is ``"preparing"``, ``"delivering"`` or ``"ended"``; ``report`` goes on changing."""
+
+
+@dataclass
+class SourceSync:
+    """Runs one job. ``clock`` gives seconds since the epoch, ``step`` is called after every step that is kept."""
+
+    session: Session
+    config: SyncConfig
+    redis: RedisConfig
+    observe: Observer
+    clock: Callable[[], float] = time.time
+    step: Callable[[str], None] = lambda _name: None
+
+    def run(self, job: Job, *, full: bool = False) -> Report:
+        """Sync one source.
+
+        Raises ``SyncRefused`` where another run of it is alive, ``WarehouseError``, and ``DeliveryStopped`` when Redis
+        would not go on; whatever was not delivered then is delivered by the next run.
+        """
+        state, lock = State(self.session), Lock(self.session)
+        state.ensure()
+        lock.ensure()
+        report = Report(source=job.source.name, view=job.target.model, connection_id=job.connection_id)
+        with lock.held(job.connection_id):
+            state.bury(job.connection_id)
+            run = state.begin(job.source, job.target.model, job.connection_id, job.mode)
+            report.sync_run_id = run.run_id
+            self.step("begun")
+            with self._recorded(state, run, report):
+                self._run(state, run, job, report, full=full)
+        return report
+
+    def _run(self, state: State, run: Run, job: Job, report: Report, *, full: bool) -> None:
+        self.observe(report, "preparing")
+        found = state.last_run(job.connection_id)
+        now = self.clock()
+        plan = job.plan(found[0] if found else None, full_asked=full, now=now)
+        report.kind, report.reason = plan.kind.value, plan.why
+        state.planned(run, plan, job.columns, job.fingerprint)
+        self._prepare(state, run, job, plan, found[1] if found else None, report)
+        renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
+        prepared = {"status": "delivering", "prepared_at": datetime.now(UTC), "renewed_at": renewed}
+        state.note(run, {**prepared, **report.row()})
+        self.step("prepared")
+        self._deliver(state, run, job, report)
+        self._finish(state, run, job, plan, report)
+
+    # Preparation
+
+    def _prepare(self, state: State, run: Run, job: Job, plan: Plan, before: Run | None, report: Report) -> None:
+        session = self.session
+        session.drop(run.snapshot)
+        session.drop(run.failed_keys)
+        session.create_as(run.snapshot, planned_snapshot(session, job, plan, before))
+        self.step("snapshot")
+        state.make_failed_keys(run)
+        snapshot = session.table(run.snapshot)
+        session.insert_from(run.failed_keys, expressions.invalid_keys(snapshot))
+        self._count(run, job, report)
+
+    def _count(self, run: Run, job: Job, report: Report) -> None:
+        """Count the rows by operation; the warehouse counts."""
+        session = self.session
+        failed = session.table(run.failed_keys)
+        report.invalid = session.rows(failed.agg(n=failed["ROW_COUNT"].sum()))[0]["n"] or 0
+        report.unchanged = self._by_operation(session.table(run.snapshot)).get(Operation.UNCHANGED, 0)
+        counts = self._by_operation(self._deliverable(run, job, report))
+        report.inserted = counts.get(Operation.INSERT, 0)
+        report.updated = counts.get(Operation.UPDATE, 0)
+        report.deleted = counts.get(Operation.DELETE, 0)
+
+    def _by_operation(self, rows: ir.Table) -> dict[str, int]:
+        return {row[OPERATION]: row["n"] for row in self.session.rows(rows.group_by(OPERATION).agg(n=rows.count()))}
+
+    def _deliverable(self, run: Run, job: Job, report: Report) -> ir.Table:
+        invalid = self.session.table(run.failed_keys) if report.invalid else None
+        return expressions.deliverable(self.session.table(run.snapshot), job.mode, invalid)
+
+    # Delivery
+
+    def _deliver(self, state: State, run: Run, job: Job, report: Report) -> None:
+        self.observe(report, "delivering")
+        if not report.to_deliver:
+            return
+        began = time.monotonic()
+        config = self.config
+        limit = config.max_writes_per_second
+        shipment = Shipment(
+            rows=self._deliverable(run, job, report),
+            kinds=job.traits,
+            target=job.target,
+            json_mode=job.json_mode,
+            batch_rows=config.batch_rows,
+            batch_bytes=config.batch_bytes,
+            most_rows=max(1, limit // _PIECES_PER_SECOND) if limit else config.batch_rows,
+        )
+        try:
+            with self.session.sibling() as reading, self._writer(job) as writer:
+                for counts in deliver(reading, shipment, writer, lambda failures: self._failures(state, run, failures)):
+                    self._advance(report, counts)
+        finally:
+            report.delivery_seconds = time.monotonic() - began
+
+    def _advance(self, report: Report, counts: Delivered) -> None:
+        report.delivered, report.failed = counts.delivered, counts.failed
+        self.observe(report, "delivering")
+        self.step("delivered")
+
+    def _failures(self, state: State, run: Run, failures: list[Failure]) -> None:
+        state.add_failures(run, failures)
+        self.step("failures")
+
+    @contextmanager
+    def _writer(self, job: Job) -> Iterator[BulkWriter | DocumentWriter]:
+        kind = DocumentWriter if job.json_mode else BulkWriter
+        config = self.config
+        writer = kind(
+            self.redis, timeout=config.timeout, retry_for=config.retry_for, most_per_second=config.max_writes_per_second
+        )
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+    # The end
+
+    def _finish(self, state: State, run: Run, job: Job, plan: Plan, report: Report) -> None:
+        ended = datetime.now(UTC)
+        report.status = "partial" if report.failed else "succeeded"
+        if self.config.sync_log != "off":
+            state.write_log(run, job.mode, ended, successes=self.config.sync_log == "all")
+            self.step("logged")
+        values = {"status": report.status, "finished_at": ended, **report.row()}
+        if job.cursor:
+            values["cursor_checkpoint"] = self._checkpoint(run, job, plan)
+        state.note(run, values)
+        self.step("finished")
+        state.sweep(job.connection_id, snapshots=self.config.snapshot_retention, log_seconds=self.config.log_retention)
+
+    def _checkpoint(self, run: Run, job: Job, plan: Plan) -> str | None:
+        prepared = self.session.table(run.snapshot)
+        beyond = expressions.beyond(prepared, job.cursor, plan.checkpoint)
+        found: str | None = self.session.rows(expressions.highest(beyond, job.cursor))[0]["highest"]
+        return found or plan.checkpoint
+
+    @contextmanager
+    def _recorded(self, state: State, run: Run, report: Report) -> Iterator[None]:
+        """Note how the run ended, whatever it ended with."""
+        began = time.monotonic()
+        try:
+            yield
+        except SyncCancelled:
+            report.status = "cancelled"
+            raise
+        except EdgeProfileError as error:
+            report.status, report.error = "failed", str(error)
+            if isinstance(error, WarehouseError):
+                raise
+            raise DeliveryStopped(str(error)) from error
+        finally:
+            report.seconds = time.monotonic() - began
+            if report.status in {"cancelled", "failed"}:
+                self._note_end(state, run, report)
+            self.observe(report, "ended")
+
+    def _note_end(self, state: State, run: Run, report: Report) -> None:
+        """If even this fails, the next run finds a run that died, and goes on from there just as well."""
+        values = {"status": report.status, "error": report.error, "finished_at": datetime.now(UTC), **report.row()}
+        try:
+            state.note(run, values)
+        except WarehouseError:
+            report.error = report.error or "the warehouse was lost"
+
+
+def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None) -> ir.Table:
+    """The snapshot that a plan asks for, as an expression; ``before`` is the run of its baseline."""
+    traits = tuple(job.traits)
+    last = plan.baseline
+    if job.cursor:
+        unfinished = _unfinished(session, last, before) if last and before else None
+        return expressions.beyond_cursor(
+            job.view, job.id_column, traits, cursor=job.cursor, checkpoint=plan.checkpoint, unfinished=unfinished
+        )
+    if last is None or before is None:
+        return expressions.full_snapshot(job.view, job.id_column, traits)
+    tables = session.tables()
+    failed = session.table(before.failed_keys) if before.failed_keys in tables else None
+    left = expressions.Baseline(session.table(before.snapshot), failed, last.mode, last.completed)
+    base = expressions.baseline(left, plan.compared, job.traits)
+    return expressions.next_snapshot(
+        job.view, job.id_column, traits, base=base, compared=plan.compared, kind=plan.kind, dialect=session.dialect
+    )
+
+
+def _unfinished(session: Session, last: LastRun, before: Run) -> ir.Table | None:
+    failed = session.table(before.failed_keys)
+    return expressions.unfinished_keys(failed, None if last.completed else session.table(before.snapshot))
