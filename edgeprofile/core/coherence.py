@@ -33,12 +33,26 @@ __all__ = ["FOREVER", "TRANSITIONS", "Authority", "Lease", "OutOfTurn", "Phase",
 
 
 class Lease:
-    """The right to serve the entries of one epoch; ``until`` is the end, in seconds on the engine's clock."""
+    """The right to serve the entries of one epoch; ``until`` is the end, in seconds on the engine's clock.
 
-    __slots__ = ("until",)
+    ``ended`` is when the right ended, or will: what ``until`` was before it was revoked.
+    """
+
+    __slots__ = ("_revoked_at", "until")
 
     def __init__(self, until: float = 0.0) -> None:
         self.until = until
+        self._revoked_at: float | None = None
+
+    @property
+    def ended(self) -> float:
+        """The end of the right, revocation apart."""
+        return self.until if self._revoked_at is None else self._revoked_at
+
+    def revoke(self) -> None:
+        """End it at once, for good."""
+        if self._revoked_at is None:
+            self._revoked_at, self.until = self.until, 0.0
 
     def __repr__(self) -> str:
         return f"Lease(until={self.until})"
@@ -126,7 +140,7 @@ class Authority:
     def lost(self) -> None:
         """Continuity is gone, for whatever reason: revoke the lease. Harmless when the feed is down already."""
         self._turn(Signal.LOST)
-        self.lease.until = 0.0
+        self.lease.revoke()
         self._sent = None
 
     def beat(self, now: float) -> int | None:

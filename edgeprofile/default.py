@@ -1,0 +1,181 @@
+"""The module's own functions: one default client, made from the environment when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import msgspec
+
+from edgeprofile.client import AsyncClient, Client
+from edgeprofile.config import Config, from_keywords
+from edgeprofile.engine import Engine
+from edgeprofile.hits import Hits
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from typing import Unpack
+
+    from edgeprofile.config import Keywords
+    from edgeprofile.metrics import Stats
+    from edgeprofile.profile import Profile
+
+__all__ = ["aget", "aget_many", "close", "configure", "get", "get_many", "peek", "stats"]
+
+T = TypeVar("T")
+
+
+class _Default:
+    """The default engine and its two clients; made once, replaced by `configure`, gone after `close`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: tuple[Client, AsyncClient] | None = None
+        self.hits = Hits(self._slow, {})
+
+    @property
+    def client(self) -> Client:
+        """The client for threads."""
+        return self._both()[0]
+
+    @property
+    def twin(self) -> AsyncClient:
+        """The client for tasks, over the same engine."""
+        return self._both()[1]
+
+    def configure(self, config: Config) -> None:
+        """Use this configuration from now on."""
+        engine = Engine(config)
+        self.close()
+        with self._lock:
+            self._install(engine)
+
+    def close(self) -> None:
+        """Close the clients; the next use makes new ones."""
+        with self._lock:
+            clients, self._clients = self._clients, None
+            self.hits.rebind({})
+        if clients is not None:
+            clients[0].close()
+
+    def _both(self) -> tuple[Client, AsyncClient]:
+        if self._clients is not None:
+            return self._clients
+        with self._lock:
+            return self._clients or self._install(Engine(from_keywords()))
+
+    def _install(self, engine: Engine) -> tuple[Client, AsyncClient]:
+        self._clients = Client(engine), AsyncClient(engine)
+        self.hits.rebind(engine.default_tree())
+        engine.on_fork(lambda: self.hits.rebind(engine.default_tree()))
+        return self._clients
+
+    def _slow(self, *args: Any) -> Any:
+        entity, id_type, value, destination, model, kind, timeout = args
+        return self.client.get(entity, id_type, value, destination=destination, model=model, type=kind, timeout=timeout)
+
+
+_default = _Default()
+
+if TYPE_CHECKING:
+
+    @overload
+    def get(
+        entity: str, id_type: str, value: str, *, destination: str | None = None, timeout: float | None = None
+    ) -> Profile | None: ...
+    @overload
+    def get(
+        entity: str,
+        id_type: str,
+        value: str,
+        *,
+        model: str,
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> Any: ...
+    @overload
+    def get(
+        entity: str,
+        id_type: str,
+        value: str,
+        *,
+        model: str | None = None,
+        type: type[T],
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> T | None: ...
+    def get(entity: str, id_type: str, value: str, **how: Any) -> Any:
+        """As `Client.get`, of the default client."""
+
+else:
+    get = _default.hits.get
+    get.__module__, get.__qualname__, get.__doc__ = __name__, "get", Client.get.__doc__
+
+
+def get_many(entity: str, id_type: str, values: Iterable[str], **how: Any) -> dict[str, Any]:
+    """Profiles of several ids, by id, in the order given; all misses share a round trip. As `Client.get_many`."""
+    return _default.client.get_many(entity, id_type, values, **how)
+
+
+@overload
+async def aget(
+    entity: str, id_type: str, value: str, *, destination: str | None = None, timeout: float | None = None
+) -> Profile | None: ...
+@overload
+async def aget(
+    entity: str,
+    id_type: str,
+    value: str,
+    *,
+    model: str,
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> Any: ...
+@overload
+async def aget(
+    entity: str,
+    id_type: str,
+    value: str,
+    *,
+    model: str | None = None,
+    type: type[T],
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> T | None: ...
+async def aget(entity: str, id_type: str, value: str, **how: Any) -> Any:
+    """As `get`, for a task: the same cache, the same engine."""
+    return await _default.twin.get(entity, id_type, value, **how)
+
+
+async def aget_many(entity: str, id_type: str, values: Iterable[str], **how: Any) -> dict[str, Any]:
+    """As `get_many`, for a task."""
+    return await _default.twin.get_many(entity, id_type, values, **how)
+
+
+def peek(entity: str, id_type: str, value: str, *, destination: str | None = None) -> Profile | None:
+    """The profile if it is cached and fresh, else None; never any I/O. As `Client.peek`."""
+    return _default.client.peek(entity, id_type, value, destination=destination)
+
+
+def configure(config: Config | str | os.PathLike[str] | None = None, **options: Unpack[Keywords]) -> None:
+    """Configure the default client: from a `Config`, or from a file's path, with keywords over both.
+
+    ``configure(address="127.0.0.1:6379", cluster_mode=False, workspace_id="1Wsp", destination_id="2Dest")``. Does no
+    I/O beyond reading the file; a client that was in use is closed. Raises `ConfigurationError`.
+    """
+    if isinstance(config, Config):
+        _default.configure(config)
+    else:
+        _default.configure(from_keywords(config, **options))
+
+
+def stats() -> Stats:
+    """The default client's counters and gauges, hits of this module's `get` included."""
+    picture = _default.client.stats()
+    return msgspec.structs.replace(picture, hits=picture.hits + _default.hits.count())
+
+
+def close() -> None:
+    """Close the default client. The next lookup makes a new one from the same sources."""
+    _default.close()

@@ -1,0 +1,352 @@
+"""The engine: what all threads and tasks of one client share, and how it is put together.
+
+Decisions are made by `edgeprofile.core` under one lock, which is never held across I/O. Lookups do their own I/O; the
+engine's thread only listens: feeds, heartbeats, and refreshes of what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import random
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from edgeprofile.core.cache import ProfileCache
+from edgeprofile.core.keeper import Policy
+from edgeprofile.engine.batch import Batch
+from edgeprofile.engine.lookup import Answer, Lookups
+from edgeprofile.engine.refresh import Refresher
+from edgeprofile.engine.session import Session
+from edgeprofile.engine.target import Target
+from edgeprofile.engine.thread import LoopThread
+from edgeprofile.engine.upstream import Standalone, same_server
+from edgeprofile.engine.writes import Writes
+from edgeprofile.errors import AmbiguousDestination, ClosedError, EdgeProfileError, RedisUnavailable, UnknownDestination
+from edgeprofile.metrics import Counters, DestinationStatus, Stats, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from edgeprofile.config import Config
+    from edgeprofile.core.entries import Entry
+    from edgeprofile.core.fills import Fill
+    from edgeprofile.core.keeper import Identity
+    from edgeprofile.core.pool import Tree
+    from edgeprofile.engine.batch import Settled
+    from edgeprofile.engine.node import Node
+    from edgeprofile.profile import Profile
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """One per client. Construction does no I/O; the first lookup that misses starts the engine's thread."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock = time.monotonic
+        self.closed = False
+        self._forked: list[Callable[[], None]] = []
+        self._build()
+        ENGINES.add(self)
+
+    def _build(self) -> None:
+        """Everything that a forked child has to make anew."""
+        config = self.config
+        self.lock = threading.Lock()
+        self.counters = Counters()
+        self.in_flight = self.waiters = 0
+        cache = config.cache
+        self.cache = ProfileCache(
+            cache.max_bytes,
+            clock=self.clock,
+            max_profile_bytes=cache.max_profile_bytes,
+            keep_stale=cache.stale_if_error,
+        )
+        ids = tuple(destination.id for destination in config.destinations)
+        self.targets = {each.id: Target(each, self.counters, ids) for each in config.destinations}
+        self.upstreams = self._connectable(Policy(cache.ttl, cache.negative_ttl, cache.max_staleness))
+        self._upstream_of = {target.id: upstream for upstream in self.upstreams for target in upstream.targets}
+        self.refresher = Refresher(self._fetch_again, config.limits.refresh_in_flight, self.counters)
+        self.lookups = Lookups(self)
+        self.writes = Writes(self)
+        self._thread: LoopThread | None = None
+        self._sessions: dict[Node, Session] = {}
+        self._starting = threading.Lock()
+        self._news = threading.Condition()
+        self._pid = os.getpid()
+
+    def _connectable(self, policy: Policy) -> list[Standalone]:
+        servers: dict[Any, list[Target]] = {}
+        for target in self.targets.values():
+            servers.setdefault(same_server(target.config), []).append(target)
+        return [Standalone(server, own, self.cache, policy, self.config.limits) for server, own in servers.items()]
+
+    def target(self, destination: str | None) -> Target:
+        """The destination of that id, or the only one. Raises `UnknownDestination` or `AmbiguousDestination`."""
+        if destination is None and len(self.targets) == 1:
+            return next(iter(self.targets.values()))
+        if destination is None:
+            raise AmbiguousDestination(tuple(self.targets))
+        try:
+            return self.targets[destination]
+        except (KeyError, TypeError):
+            raise UnknownDestination(destination, tuple(self.targets)) from None
+
+    def default_tree(self) -> Tree:
+        """The entries of the destination that need not be named; none where there are several."""
+        return self.cache.tree(next(iter(self.targets))) if len(self.targets) == 1 else {}
+
+    def node(self, identity: Identity) -> Node:
+        """The node that answers for a profile."""
+        return self._upstream_of[identity.destination].node(identity.keys[0])
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Every node of every deployment."""
+        return [node for upstream in self.upstreams for node in upstream.nodes]
+
+    def start(self) -> None:
+        """Start the engine's thread and its feed sessions, once. Raises `ClosedError` after `close`."""
+        if self._thread is not None and not self.closed:
+            return
+        with self._starting:
+            if self.closed:
+                raise ClosedError("this client is closed: make a new one")
+            if self._thread is None:
+                thread = LoopThread("edgeprofile-engine")
+                thread.start()
+                self._thread = thread
+                thread.spawn(self._sweep(), "edgeprofile-sweep")
+                for upstream in self.upstreams:
+                    for node in upstream.nodes:
+                        self._sessions[node] = self._session(node, upstream.targets)
+
+    def close(self) -> None:
+        """Revoke everything, end every connection, join the thread. Harmless when done already."""
+        with self._starting:
+            self.closed = True
+            thread, self._thread = self._thread, None
+        if self._pid != os.getpid():
+            return
+        with self.lock:
+            for node in self.nodes:
+                node.keeper.lost()
+            self.cache.clear()
+        for node in self.nodes:
+            node.close()
+        if thread is not None:
+            thread.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is anything to close."""
+        return self._thread is not None and self._pid == os.getpid()
+
+    def wait_ready(self, timeout: float) -> None:
+        """Until every session is ready. Raises what stands in the way, at once if only the operator can mend it."""
+
+        def decided() -> bool:
+            sessions = self._sessions.values()
+            return all(session.ready for session in sessions) or any(session.hopeless for session in sessions)
+
+        with self._news:
+            self._news.wait_for(decided, timeout)
+        for node, session in self._sessions.items():
+            if not session.ready:
+                late = RedisUnavailable(
+                    f"{node.name} is not ready after {timeout:g} s: {session.reason}", node=node.name
+                )
+                raise session.error or late
+
+    def on_fork(self, call: Callable[[], None]) -> None:
+        """Have a function called in forked children, once this engine is whole there."""
+        self._forked.append(call)
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing of the parent's may be used, and nothing of it may be disturbed."""
+        for node in self.nodes:
+            node.keeper.authority.lease.revoke()
+            node.sever()
+        for session in self._sessions.values():
+            session.sever()
+        _PARENTS.append((self._thread, self.upstreams, self._sessions))
+        self.cache.clear()
+        if not self.closed:
+            self._build()
+            for call in self._forked:
+                call()
+
+    def batches(self, fills: Iterable[Fill]) -> list[Batch]:
+        """Fills as round trips, one for each node."""
+        by_node: dict[Node, list[Any]] = {}
+        for fill in fills:
+            by_node.setdefault(self.node(fill.identity), []).append(
+                (fill, self.targets[fill.identity.destination].reading)
+            )
+        return [Batch(node, wanted, self._settle) for node, wanted in by_node.items()]
+
+    def peek(self, identity: Identity) -> Answer | None:
+        """What is cached and fresh; never any I/O."""
+        with self.lock:
+            entry = self.node(identity).keeper.find(identity, self.clock())
+            if entry is None:
+                return None
+            self.counters.hits += 1
+            return Answer(entry.raw, entry.sent, entry)
+
+    def view(self, entry: Entry, raw: bytes) -> Profile:
+        """The decoded profile of an entry; it is decoded outside the lock and kept for the next caller."""
+        data = entry.data
+        if data is not None and not isinstance(data, bytes):
+            return data
+        profile = self.cache.decode(entry, raw)
+        with self.lock:
+            return self.cache.adopt(entry, profile)
+
+    def stale(self, identity: Identity) -> Answer | None:
+        """What may be served of a profile while Redis is unreachable, past the promise, as ``staleIfError`` allows."""
+        allowed = self.config.cache.stale_if_error
+        if not allowed:
+            return None
+        with self.lock:
+            entry = self.cache.find(*identity[:4])
+            if entry is None or self.clock() >= min(entry.expires, entry.lease.ended) + allowed:
+                return None
+            self.counters.stale_served += 1
+            return Answer(entry.raw, entry.sent, entry, stale=True)
+
+    def status(self) -> dict[str, DestinationStatus]:
+        """Where each destination's coherence stands."""
+        return {
+            target.id: self._status(upstream, target.id) for upstream in self.upstreams for target in upstream.targets
+        }
+
+    def stats(self, extra_hits: int) -> Stats:
+        """A picture of this moment; ``extra_hits`` are those that the hit path counted itself."""
+        destinations = self.status()
+        with self.lock:
+            keepers = [node.keeper for node in self.nodes]
+            return Stats(
+                **counted(self.counters, extra_hits),
+                poisoned=sum(keeper.poisoned for keeper in keepers),
+                refused=sum(keeper.refused for keeper in keepers),
+                evictions=msgspec.structs.asdict(self.cache.evictions),
+                entries=self.cache.count,
+                bytes=self.cache.size,
+                max_bytes=int(self.cache.maxsize),
+                in_flight=self.in_flight,
+                waiters=self.waiters,
+                destinations=destinations,
+            )
+
+    def _status(self, upstream: Standalone, destination: str) -> DestinationStatus:
+        sessions = [self._sessions[node] for node in upstream.nodes if node in self._sessions]
+        worst = min(sessions, key=lambda session: session.rank, default=None)
+        if worst is None:
+            state = "closed" if self.closed else "starting"
+            return DestinationStatus(destination=destination, state=state, reason="no lookup has been made yet")
+        now = self.clock()
+        age = max(now - node.keeper.authority.watermark for node in upstream.nodes)
+        return DestinationStatus(
+            destination=destination,
+            state=worst.state,
+            reason=worst.reason,
+            ready=worst.ready,
+            nodes=len(upstream.nodes),
+            watermark_age=age if age != float("inf") else None,
+        )
+
+    def _session(self, node: Node, targets: list[Target]) -> Session:
+        assert self._thread is not None  # noqa: S101 (start made it)
+        session = Session(node, targets, self.config, self.lock, self.counters, self.refresher.want, self._tell)
+        self._thread.spawn(session.run(), f"edgeprofile-feed {node.name}")
+        return session
+
+    def _tell(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    async def _sweep(self) -> None:
+        """Now and then, a bounded part at a time, free what has expired."""
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY)
+            with self.lock:
+                self.cache.sweep(self.clock(), _SWEEP_BUDGET)
+
+    def _settle(self, node: Node, settled: Settled) -> None:
+        """Fetches ended: keep what may be kept, and wake whoever waits."""
+        now = self.clock()
+        waiters = []
+        refreshes = 0
+        with self.lock:
+            for fill, result in settled:
+                fill.outcome = self._outcome(node, fill, result, now)
+                waiters += fill.waiters
+                refreshes += fill.refresh
+            self.in_flight -= len(settled)
+        for wake in waiters:
+            wake()
+        if refreshes:
+            self.refresher.ended(refreshes)
+
+    def _outcome(self, node: Node, fill: Fill, result: Any, now: float) -> Answer | EdgeProfileError:
+        counters = self.counters
+        counters.fetches += 1
+        counters.fetch_seconds.observe(now - fill.sent)
+        if isinstance(result, EdgeProfileError):
+            counters.fetch_errors[type(result).__name__] += 1
+            node.keeper.fail(fill)
+            return result
+        if result.raw is None:
+            counters.absent[fill.identity.destination] += 1
+        entry = node.keeper.store(fill, result, now, random.random())  # noqa: S311 (jitter)
+        return Answer(result.raw, fill.sent, entry)
+
+    def _fetch_again(self, identities: list[Identity]) -> int:
+        """Begin refreshes, on the engine's loop; how many began."""
+        now = self.clock()
+        fills = []
+        with self.lock:
+            for identity in identities:
+                keeper = self.node(identity).keeper
+                if keeper.join(identity, now) is None and keeper.find(identity, now) is None:
+                    fills.append(keeper.begin(identity, now, refresh=True))
+            self.in_flight += len(fills)
+        for batch in self.batches(fills):
+            wire = batch.node.stream()
+            if wire is not None:
+                batch.stream(wire)
+            else:
+                batch.fail(ClosedError("the client was closed"))
+        return len(fills)
+
+
+_SWEEP_EVERY: Final = 0.5
+_SWEEP_BUDGET: Final = 2048
+
+ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for engine in list(ENGINES):
+        engine.after_fork()
+
+
+@atexit.register
+def _close_all() -> None:
+    for engine in list(ENGINES):
+        engine.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+_PARENTS: list[Any] = []
+"""What forked children inherited and must not touch, not even to free it."""

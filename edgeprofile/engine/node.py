@@ -1,0 +1,91 @@
+"""One Redis node at run time: what is kept of it, and the connections that lead there."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from edgeprofile.store.blocking import BlockingWire
+from edgeprofile.store.endpoint import sever
+from edgeprofile.store.streaming import AsyncWire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from edgeprofile.config import LimitsConfig
+    from edgeprofile.core.keeper import Keeper
+    from edgeprofile.store.endpoint import Endpoint
+
+__all__ = ["Node"]
+
+
+class Node:
+    """A node: its keeper, one connection for all threads, and one for each event loop that asks."""
+
+    def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: LimitsConfig) -> None:
+        self.endpoint = endpoint
+        self.keeper = keeper
+        self._limits = limits
+        self.blocking = BlockingWire(
+            endpoint,
+            max_reply_bytes=limits.max_reply_bytes,
+            connect_timeout=limits.connect_timeout,
+            stall=limits.timeout,
+        )
+        self._streams: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWire] = weakref.WeakKeyDictionary()
+        self._guards: dict[int, AsyncGenerator[None]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The node's address."""
+        return self.endpoint.name
+
+    def stream(self) -> AsyncWire | None:
+        """The connection of the running loop, if it has one already."""
+        return self._streams.get(asyncio.get_running_loop())
+
+    async def attach(self, stall: float | None = None) -> AsyncWire:
+        """The connection of the running loop; it ends with the loop."""
+        loop = asyncio.get_running_loop()
+        wire = self._streams.get(loop)
+        if wire is None:
+            wire = AsyncWire(
+                self.endpoint,
+                max_reply_bytes=self._limits.max_reply_bytes,
+                connect_timeout=self._limits.connect_timeout,
+                stall=stall or self._limits.timeout,
+            )
+            with self._lock:
+                self._streams[loop] = wire
+            await self._tie(wire, id(loop))
+        return wire
+
+    def close(self) -> None:
+        """End every connection; those of other loops on their own threads."""
+        self.blocking.close()
+        with self._lock:
+            streams = list(self._streams.items())
+            self._streams.clear()
+        for loop, wire in streams:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(wire.close)
+
+    def sever(self) -> None:
+        """In a forked child: let go of the parent's sockets without a word to the servers or the parent's loop."""
+        sever([self.blocking.fileno(), *(wire.fileno() for wire in self._streams.values())])
+
+    async def _tie(self, wire: AsyncWire, key: int) -> None:
+        """Have the loop close the wire when it shuts its asynchronous generators down, as `asyncio.run` does."""
+        guard = _closing(wire)
+        await anext(guard)
+        self._guards[key] = guard
+
+
+async def _closing(wire: AsyncWire) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        wire.close()

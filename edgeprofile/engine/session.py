@@ -1,0 +1,296 @@
+"""The feed session of one node: connect, subscribe, prove, beat, and begin again when continuity is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from edgeprofile.core.backoff import Backoff
+from edgeprofile.core.coherence import Phase, Proof
+from edgeprofile.core.keeper import wanted
+from edgeprofile.engine.proving import Inspector, Pulse
+from edgeprofile.errors import AccessDenied, EdgeProfileError, NotificationsOff, ServiceError
+from edgeprofile.keys import channel, channel_pattern
+from edgeprofile.store.endpoint import sever
+from edgeprofile.store.feed import Feed, Subscription
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from edgeprofile.config import Config
+    from edgeprofile.core.keeper import Identity
+    from edgeprofile.engine.node import Node
+    from edgeprofile.engine.target import Target
+    from edgeprofile.metrics import Counters
+
+__all__ = ["Gap", "Session"]
+
+logger = logging.getLogger("edgeprofile")
+
+_PATIENCE: Final = 5.0
+"""Seconds that a heartbeat may be out on a silent connection before the connection is given up."""
+
+
+_RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "unproven", "live")
+
+
+class Gap(ServiceError):
+    """Events may have been missed; the message says why, the first argument of the constructor is the short reason."""
+
+    def __init__(self, reason: str, message: str, *, node: str) -> None:
+        super().__init__(message, node=node)
+        self.reason = reason
+
+
+class Session:
+    """Keeps one node's entries coherent; it is the `Listener` of that node's feed.
+
+    ``refresh`` is given the identities of changed profiles that were in use, ``said`` is called when the state changes.
+    The lock is the engine's.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        targets: list[Target],
+        config: Config,
+        lock: threading.Lock,
+        counters: Counters,
+        refresh: Callable[[list[Identity]], None],
+        said: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._config = config
+        self._lock = lock
+        self._counters = counters
+        self._refresh = refresh
+        self._said = said
+        db = node.endpoint.db
+        self._skip = len(channel(db, b""))
+        self._targets = {channel_pattern(db, target.layout.pattern): target for target in targets}
+        self._by_id = {target.id: target for target in targets}
+        self._inspector = Inspector(node, config.feed)
+        self._pulse = Pulse(node, config, self._answered)
+        self._backoff = Backoff()
+        self._feed: Feed | None = None
+        self._over: asyncio.Future[None] | None = None
+        self.state = "starting"
+        self.reason = "the feed is not connected yet"
+        self.error: BaseException | None = None
+        self._progress = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Live, or declared unproven."""
+        return self.state in {"live", "unproven"}
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether somebody has to change a setting or a right before this can become ready."""
+        return not self.ready and isinstance(self.error, NotificationsOff | AccessDenied)
+
+    @property
+    def rank(self) -> int:
+        """How well it stands: of several nodes the lowest speaks for all."""
+        return _RANKS.index(self.state)
+
+    def sever(self) -> None:
+        """In a forked child: let go of the parent's feed socket."""
+        if self._feed is not None:
+            sever([self._feed.fileno()])
+
+    async def run(self) -> None:
+        """One epoch after the other until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._epoch()
+                except (EdgeProfileError, OSError, TimeoutError) as error:
+                    self._ended(error)
+                await asyncio.sleep(self._backoff.next(random.random()))  # noqa: S311 (jitter)
+        finally:
+            self._drop_feed(None)
+            self._say("closed", "the client was closed")
+
+    async def _epoch(self) -> None:
+        """One feed connection, from the check of the server's settings until it ends, which always raises."""
+        await self._node.attach(_PATIENCE)
+        await self._inspector.check_flags()
+        self._over = asyncio.get_running_loop().create_future()
+        authority = self._node.keeper.authority
+        with self._lock:
+            authority.proof = self._pulse.proof
+            authority.connected()
+        canary = self._pulse.new_canary(authority.epoch)
+        channels = [channel(self._node.endpoint.db, canary)] if authority.proof is Proof.CANARY else []
+        self._feed = Feed(self._node.endpoint, Subscription(channels, list(self._targets)), self)
+        self._pulse.feed = self._feed
+        try:
+            async with asyncio.timeout(self._config.limits.connect_timeout):
+                await self._feed.open()
+                await self._until(lambda: authority.phase is not Phase.SUBSCRIBING)
+            await self._beat()
+        finally:
+            self._drop_feed(None)
+
+    async def _beat(self) -> None:
+        """Heartbeats for as long as the epoch lasts."""
+        interval = self._config.cache.heartbeat_interval
+        authority = self._node.keeper.authority
+        await self._inspector.begin()
+        while True:
+            begun = time.monotonic()
+            self._inspector.check_clock()
+            with self._lock:
+                number = authority.beat(begun)
+                overdue = authority.outstanding is not None and begun - authority.outstanding > self._grace
+                answered = authority.answered
+            if number is not None:
+                self._counters.beats += 1
+                await self._pulse.send(number)
+            elif overdue and answered:
+                raise Gap("beat unseen", self._unseen(), node=self._node.name)
+            elif overdue and self._pulse.proof is Proof.PONG:
+                raise Gap("ping unanswered", "the feed connection does not answer", node=self._node.name)
+            await self._inspector.inspect()
+            await self._rest(begun + interval)
+
+    @property
+    def _grace(self) -> float:
+        return max(1.0, self._config.cache.max_staleness)
+
+    async def _rest(self, until: float) -> None:
+        """Sleep, unless the epoch ends."""
+        assert self._over is not None  # noqa: S101 (made by _epoch)
+        await asyncio.wait([self._over], timeout=max(0.0, until - time.monotonic()))
+        if self._over.done():
+            self._over.result()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._progress.clear()
+            assert self._over is not None  # noqa: S101 (made by _epoch)
+            told = asyncio.ensure_future(self._progress.wait())
+            either: list[asyncio.Future[Any]] = [told, self._over]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                told.cancel()
+            if self._over.done():
+                self._over.result()
+
+    def _answered(self, result: list[Any] | BaseException) -> None:
+        """The answer to the heartbeat that is out."""
+        try:
+            value = self._pulse.value(result)
+        except EdgeProfileError as error:
+            self._end(error)
+            return
+        with self._lock:
+            same = self._node.keeper.authority.beat_answered(value)
+            if not same:
+                self._node.keeper.lost()
+        if same:
+            self._proved()
+        else:
+            message = "the heartbeat's counter is not where this process left it: the data set was flushed or replaced"
+            self._end(Gap("data replaced", message, node=self._node.name))
+
+    def feed_subscribed(self) -> None:
+        """Part of `Listener`."""
+        with self._lock:
+            self._node.keeper.authority.subscribed()
+        self._progress.set()
+
+    def feed_events(self, events: list[list[bytes]]) -> None:
+        """Part of `Listener`: the consumer's inner loop."""
+        keeper = self._node.keeper
+        targets, skip = self._targets, self._skip
+        used: list[Identity] = []
+        seen = changes = 0
+        with self._lock:
+            for event in events:
+                if len(event) == 3:
+                    seen += self._is_beat(event)
+                    continue
+                target = targets[event[1]]
+                key = event[2][skip:]
+                for entry in keeper.changed(target.identities(key), key):
+                    changes += 1
+                    if wanted(entry):
+                        used.append(target.identity(*entry.home[1:], entry.value))
+            sound = all(keeper.authority.beat_seen() for _ in range(seen))
+        self._counters.events += len(events)
+        self._counters.changes += changes
+        if not sound:
+            raise Gap("foreign beat", "somebody else writes this process' heartbeat", node=self._node.name)
+        if seen:
+            self._proved()
+        if used and self._config.feed.on_change == "refresh":
+            self._refresh(used)
+
+    def feed_pong(self, text: bytes) -> None:
+        """Part of `Listener`."""
+        self._answered([int(text)])
+
+    def feed_lost(self, cause: Exception) -> None:
+        """Part of `Listener`."""
+        with self._lock:
+            self._node.keeper.lost()
+        self._end(cause)
+
+    def _is_beat(self, event: list[bytes]) -> bool:
+        return event[2] == b"hincrby" and event[1] == self._pulse.channel
+
+    def _proved(self) -> None:
+        if self._node.keeper.authority.phase is not Phase.LIVE:
+            return
+        self._backoff.reset()
+        self.error = None
+        weakness = self._pulse.weakness or self._inspector.weakness
+        self._say("unproven" if weakness else "live", weakness)
+
+    def _unseen(self) -> str:
+        return (
+            "notifications are off, or the feed is silent: a heartbeat was written but its event did not arrive; "
+            "check CONFIG GET notify-keyspace-events"
+        )
+
+    def _end(self, cause: BaseException) -> None:
+        """End the epoch: revoke first, then let the task know."""
+        with self._lock:
+            self._node.keeper.lost()
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(cause)
+            self._over.exception()
+
+    def _drop_feed(self, cause: Exception | None) -> None:
+        with self._lock:
+            self._node.keeper.lost()
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close(cause)
+
+    def _ended(self, error: BaseException) -> None:
+        self.error = error
+        reason = getattr(error, "reason", None) or type(error).__name__
+        self._counters.feed_losses[reason] += 1
+        if isinstance(error, NotificationsOff) or reason == "beat unseen":
+            self._say("notifications off", str(error))
+        elif isinstance(error, AccessDenied) and self._pulse.fall_back(error):
+            self._say("starting", str(error))
+        else:
+            self._say("disconnected", str(error) or type(error).__name__)
+
+    def _say(self, state: str, reason: str) -> None:
+        """Log a change of state once; what stays the same is only counted."""
+        if (state, reason) == (self.state, self.reason):
+            return
+        level = logging.INFO if state in {"live", "closed", "starting"} else logging.WARNING
+        logger.log(level, "feed of %s: %s%s", self._node.name, state, f" ({reason})" if reason else "")
+        self.state, self.reason = state, reason
+        self._said()

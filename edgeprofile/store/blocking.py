@@ -1,0 +1,231 @@
+"""A connection for threads: shared, pipelined, and led by one of its callers at a time.
+
+A caller puts its commands on the queue. If nobody leads, it leads: it writes everything queued in one send, reads, and
+deals out replies until its own have come; then it hands over to somebody who still waits. So concurrent misses share
+round trips without a thread of their own and without a switch of threads for a lone miss.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from edgeprofile.errors import LookupTimeout, RedisUnavailable
+from edgeprofile.store.endpoint import ConnectionLost
+from edgeprofile.store.resp import ReplyReader, pack
+
+if TYPE_CHECKING:
+    import socket
+
+    from edgeprofile.store.endpoint import Endpoint
+
+__all__ = ["BlockingWire"]
+
+_CHUNK: Final = 1 << 16
+
+
+class _Call:
+    """The commands of one caller: queued, then in flight, then done or abandoned."""
+
+    __slots__ = ("abandoned", "error", "expects", "leads", "payload", "replies", "sent", "wake")
+
+    def __init__(self, payload: bytes, expects: int) -> None:
+        self.payload = payload
+        self.expects = expects
+        self.replies: list[Any] = []
+        self.error: BaseException | None = None
+        self.abandoned = self.leads = False
+        self.sent = 0.0
+        self.wake: threading.Lock | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.error is not None or len(self.replies) >= self.expects
+
+    def rouse(self) -> None:
+        if self.wake is not None and self.wake.locked():
+            self.wake.release()
+
+
+class BlockingWire:
+    """One connection to one node for any number of threads; it connects when it is first needed, and again after a loss.
+
+    ``stall`` is how many seconds of silence, with an answer due, end a connection.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, max_reply_bytes: int, connect_timeout: float, stall: float) -> None:
+        self._endpoint = endpoint
+        self._max_reply_bytes = max_reply_bytes
+        self._connect_timeout = connect_timeout
+        self._stall = stall
+        self._mutex = threading.Lock()
+        self._queue: deque[_Call] = deque()
+        self._in_flight: deque[_Call] = deque()
+        self._led = False
+        self._socket: socket.socket | None = None
+        self._reader = ReplyReader(max_reply_bytes)
+        self._heard = 0.0
+
+    def call(self, payload: bytes, expects: int, deadline: float) -> list[Any]:
+        """Send packed commands, return their ``expects`` replies; error replies are values.
+
+        ``deadline`` is on `time.monotonic`. Raises `LookupTimeout` when it passes, `ConnectionLost` when the
+        connection ends meanwhile, `RedisUnavailable` or `AccessDenied` when none can be had.
+        """
+        call = _Call(payload, expects)
+        with self._mutex:
+            self._queue.append(call)
+            if self._led:
+                call.wake = threading.Lock()
+                call.wake.acquire()
+            else:
+                self._led = call.leads = True
+        try:
+            if not call.leads:
+                self._follow(call, deadline)
+            if call.leads and not call.done:
+                self._lead(call, deadline)
+        finally:
+            self._leave(call)
+        if call.error is not None:
+            raise call.error
+        return call.replies
+
+    def close(self) -> None:
+        """End the connection; whoever waits is told, and a later call would connect anew."""
+        self._break(ConnectionLost(f"the connection to {self._endpoint.name} was closed", node=self._endpoint.name))
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1."""
+        return self._socket.fileno() if self._socket is not None else -1
+
+    def _follow(self, call: _Call, deadline: float) -> None:
+        assert call.wake is not None  # noqa: S101 (set under the mutex for every follower)
+        if not call.wake.acquire(timeout=max(0.0, deadline - time.monotonic())) and not call.done:
+            raise self._timed_out()
+
+    def _lead(self, call: _Call, deadline: float) -> None:
+        try:
+            while not call.done:
+                self._send_queued(deadline)
+                self._receive(deadline)
+        except TimeoutError as error:
+            if self._silent_since(call):
+                self._break(self._lost(error))
+            raise self._timed_out() from error
+        except OSError as error:
+            self._break(self._lost(error))
+        except BaseException as error:
+            self._break(self._lost(error))
+            raise
+
+    def _leave(self, call: _Call) -> None:
+        """Step out; a leader names its successor, and the last one out of a stalled connection ends it."""
+        with self._mutex:
+            call.abandoned = not call.done
+            if not call.leads:
+                return
+            call.leads = False
+            heir = next((c for c in (*self._in_flight, *self._queue) if not c.abandoned and not c.done), None)
+            self._led = heir is not None
+            if heir is not None:
+                heir.leads = True
+                heir.rouse()
+
+    def _send_queued(self, deadline: float) -> None:
+        connection = self._socket or self._connect(deadline)
+        with self._mutex:
+            batch = [call for call in self._queue if not call.abandoned]
+            self._queue.clear()
+            self._in_flight.extend(batch)
+        if not batch:
+            return
+        now = time.monotonic()
+        for call in batch:
+            call.sent = now
+        connection.settimeout(_remaining(deadline))
+        try:
+            connection.sendall(b"".join([call.payload for call in batch]))
+        except TimeoutError as error:
+            raise ConnectionError("a write was cut short by the deadline") from error
+
+    def _receive(self, deadline: float) -> None:
+        connection = self._socket
+        if connection is None:
+            raise ConnectionError("the connection was closed")
+        connection.settimeout(_remaining(deadline))
+        data = connection.recv(_CHUNK)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        self._heard = time.monotonic()
+        for reply in self._reader.feed(data):
+            self._deal(reply)
+
+    def _deal(self, reply: Any) -> None:
+        call = self._in_flight[0]
+        call.replies.append(reply)
+        if len(call.replies) == call.expects:
+            with self._mutex:
+                self._in_flight.popleft()
+            call.rouse()
+
+    def _connect(self, deadline: float) -> socket.socket:
+        timeout = min(self._connect_timeout, _remaining(deadline))
+        connection = self._endpoint.connect(timeout)
+        try:
+            self._log_in(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._reader = ReplyReader(self._max_reply_bytes)
+        self._socket = connection
+        self._heard = time.monotonic()
+        return connection
+
+    def _log_in(self, connection: socket.socket) -> None:
+        commands = self._endpoint.login()
+        if not commands:
+            return
+        reader = ReplyReader(self._max_reply_bytes)
+        replies: list[Any] = []
+        connection.sendall(pack(*commands))
+        while len(replies) < len(commands):
+            data = connection.recv(_CHUNK)
+            if not data:
+                raise ConnectionError("the server closed the connection during login")
+            replies += reader.feed(data)
+        self._endpoint.admit(replies)
+
+    def _break(self, error: BaseException) -> None:
+        with self._mutex:
+            connection, self._socket = self._socket, None
+            fallen = [*self._in_flight, *self._queue]
+            self._in_flight.clear()
+            self._queue.clear()
+        if connection is not None:
+            connection.close()
+        for call in fallen:
+            call.error = error
+            call.rouse()
+
+    def _silent_since(self, call: _Call) -> bool:
+        return bool(call.sent) and self._heard < call.sent and time.monotonic() - call.sent >= self._stall
+
+    def _lost(self, error: BaseException) -> BaseException:
+        if isinstance(error, RedisUnavailable):
+            return error
+        lost = ConnectionLost(f"the connection to {self._endpoint.name} was lost", node=self._endpoint.name)
+        lost.__cause__ = error
+        return lost
+
+    def _timed_out(self) -> LookupTimeout:
+        return LookupTimeout(f"{self._endpoint.name} did not answer before the deadline", node=self._endpoint.name)
+
+
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("the deadline has passed")
+    return remaining

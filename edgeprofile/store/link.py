@@ -1,0 +1,179 @@
+"""One asyncio connection to one node, from connect to close: ordered commands out, replies in, to callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from edgeprofile.errors import EdgeProfileError, LookupTimeout, ProtocolViolation
+from edgeprofile.store.endpoint import ConnectionLost, descriptor
+from edgeprofile.store.resp import ReplyReader, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from edgeprofile.store.endpoint import Endpoint
+
+__all__ = ["Call", "Link", "into"]
+
+logger = logging.getLogger("edgeprofile.store")
+
+
+class Call:
+    """Packed commands, how many replies they get, and who is told: ``done(replies)`` or ``done(exception)``."""
+
+    __slots__ = ("done", "expects", "payload", "replies", "sent")
+
+    def __init__(self, payload: bytes, expects: int, done: Callable[[list[Any] | BaseException], None]) -> None:
+        self.payload = payload
+        self.expects = expects
+        self.done = done
+        self.replies: list[Any] = []
+        self.sent = 0.0
+
+    def finish(self, result: list[Any] | BaseException) -> None:
+        """Tell the caller; what it does wrong is its own."""
+        try:
+            self.done(result)
+        except Exception:
+            logger.exception("a reply could not be handed on")
+
+
+def into(answer: asyncio.Future[list[Any]]) -> Callable[[list[Any] | BaseException], None]:
+    """The callback that hands replies to a future, unless its waiter has gone."""
+
+    def done(result: list[Any] | BaseException) -> None:
+        if answer.done():
+            return
+        if isinstance(result, BaseException):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)
+
+    return done
+
+
+class Link(asyncio.Protocol):
+    """One connection. ``lost`` is called once, when it has ended for whatever reason.
+
+    ``stall`` is how many seconds of silence, with an answer due, end it.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, max_reply_bytes: int, stall: float, lost: Callable[[Link], None]) -> None:
+        self._endpoint = endpoint
+        self._stall = stall
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._reader = ReplyReader(max_reply_bytes)
+        self._in_flight: deque[Call] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        self._cause: BaseException | None = None
+
+    async def open(self, timeout: float) -> None:
+        """Connect and log in. Raises what `Endpoint.stream` and `Endpoint.admit` raise, and `RedisUnavailable` when late."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._endpoint.stream(self._loop, self)
+                commands = self._endpoint.login()
+                if commands:
+                    self._endpoint.admit(await self._ask(pack(*commands), len(commands)))
+        except BaseException as error:
+            self.abort(error)
+            if isinstance(error, TimeoutError):
+                raise self._endpoint.unreachable(error) from error
+            raise
+
+    def send(self, calls: Iterable[Call]) -> None:
+        """Write the commands of all calls at once."""
+        if self._transport is None:
+            for call in calls:
+                call.finish(self._error())
+            return
+        now = self._loop.time()
+        payload = []
+        for call in calls:
+            call.sent = now
+            payload.append(call.payload)
+            self._in_flight.append(call)
+        self._transport.write(b"".join(payload))
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._stall, self._check)
+
+    def abort(self, cause: BaseException | None = None) -> None:
+        """End the connection now; the commands in flight fail with the cause."""
+        self._cause = self._cause or cause
+        if self._transport is not None:
+            self._transport.abort()
+        self._end()
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1."""
+        return descriptor(self._transport)
+
+    async def _ask(self, payload: bytes, expects: int) -> list[Any]:
+        answer: asyncio.Future[list[Any]] = self._loop.create_future()
+        self.send([Call(payload, expects, into(answer))])
+        return await answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of `asyncio.Protocol`."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (a stream, never a datagram)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._cause = self._cause or exc
+        self._end()
+
+    def data_received(self, data: bytes) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._heard = self._loop.time()
+        try:
+            replies = self._reader.feed(data)
+        except EdgeProfileError as error:
+            self.abort(error)
+            return
+        for reply in replies:
+            self._deal(reply)
+
+    def _deal(self, reply: Any) -> None:
+        if not self._in_flight:
+            self.abort(ProtocolViolation(f"{self._endpoint.name} answered what nobody asked", node=self._endpoint.name))
+            return
+        call = self._in_flight[0]
+        call.replies.append(reply)
+        if len(call.replies) == call.expects:
+            self._in_flight.popleft()
+            call.finish(call.replies)
+
+    def _check(self) -> None:
+        self._watch = None
+        if not self._in_flight:
+            return
+        silent = self._loop.time() - max(self._heard, self._in_flight[0].sent)
+        if silent >= self._stall:
+            self.abort(LookupTimeout(f"{self._endpoint.name} stopped answering", node=self._endpoint.name))
+        else:
+            self._watch = self._loop.call_later(self._stall - silent, self._check)
+
+    def _end(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        fallen, self._in_flight = self._in_flight, deque()
+        ended, self._transport = self._transport is not None, None
+        for call in fallen:
+            call.finish(self._error())
+        if ended:
+            self._lost(self)
+
+    def _error(self) -> BaseException:
+        if isinstance(self._cause, EdgeProfileError):
+            return self._cause
+        lost = ConnectionLost(f"the connection to {self._endpoint.name} was lost", node=self._endpoint.name)
+        lost.__cause__ = self._cause
+        return lost

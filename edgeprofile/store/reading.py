@@ -1,0 +1,148 @@
+"""How one profile is asked for, and what the replies mean: the value and its TTLs in one round trip.
+
+The TTLs of single hash fields can only be asked for by name, so the names seen so far go along with the question. A
+hash that has others costs a second question, once; the names are remembered then.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from edgeprofile.core.keeper import Found
+from edgeprofile.profile import encode_document, encode_hash, encode_strings
+from edgeprofile.store.refusals import refusal
+from edgeprofile.store.resp import ErrorReply, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeprofile.core.keeper import Identity
+    from edgeprofile.profile import Encoded
+
+__all__ = ["Ask", "Reading", "Unasked"]
+
+_MAX_FIELDS: Final = 128
+_NO_SUCH_KEY: Final = -2
+
+
+class Ask:
+    """A packed question and how many replies it gets."""
+
+    __slots__ = ("expects", "fields", "keys", "payload")
+
+    def __init__(self, keys: tuple[bytes, ...], payload: bytes, expects: int, fields: tuple[bytes, ...]) -> None:
+        self.keys = keys
+        self.payload = payload
+        self.expects = expects
+        self.fields = fields
+
+
+class Unasked:
+    """A profile with fields whose TTLs are still to be asked for."""
+
+    __slots__ = ("ask", "found")
+
+    def __init__(self, ask: Ask, found: Found) -> None:
+        self.ask = ask
+        self.found = found
+
+
+class Reading:
+    """How the profiles of one destination are read from one node.
+
+    ``unreadable`` is called with the names of models whose text was no JSON.
+    """
+
+    def __init__(self, *, layout: str, json_documents: bool, unreadable: Callable[[tuple[str, ...]], None]) -> None:
+        self._unreadable = unreadable
+        self._encode: Callable[[Any], Encoded] = (
+            encode_document if json_documents else encode_strings if layout == "event-stream" else encode_hash
+        )
+        self._hash = not json_documents
+        self._command = b"HGETALL" if self._hash else b"JSON.GET"
+        self._template = b"*2\r\n$%d\r\n%b\r\n$%%d\r\n%%b\r\n*2\r\n$4\r\nPTTL\r\n$%%d\r\n%%b\r\n" % (
+            len(self._command),
+            self._command,
+        )
+        self._fields: tuple[bytes, ...] = ()
+        self.field_ttls = self._hash
+
+    def ask(self, identity: Identity) -> Ask:
+        """The question for one profile, all of its keys included."""
+        fields = self._fields if self.field_ttls else ()
+        payload = b"".join([self._question(key, fields) for key in identity.keys])
+        return Ask(identity.keys, payload, (3 if fields else 2) * len(identity.keys), fields)
+
+    def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
+        """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
+        step = 3 if ask.fields else 2
+        for start, key in zip(range(0, len(replies), step), ask.keys, strict=True):
+            value, ttl = replies[start : start + 2]
+            if isinstance(value, ErrorReply):
+                raise refusal(value, node, doing=self._command.decode())
+            if value:
+                found = self._present(value, _seconds(ttl), replies[start + 2 : start + step], node)
+                return self._complete(found, value, key, ask.fields)
+        return Found(None)
+
+    def finish(self, unasked: Unasked, replies: list[Any], node: str) -> Found:
+        """What the replies to the second question add."""
+        lives = self._least(replies, node)
+        return Found(unasked.found.raw, min(unasked.found.lives, lives))
+
+    def _present(self, value: Any, ttl: float, field_ttls: list[Any], node: str) -> Found:
+        encoded = self._encode(value)
+        if encoded.broken:
+            self._unreadable(encoded.broken)
+        return Found(encoded.json, min(ttl, self._least(field_ttls, node)))
+
+    def _complete(self, found: Found, value: Any, key: bytes, asked: tuple[bytes, ...]) -> Found | Unasked:
+        if not self.field_ttls:
+            return found
+        names = tuple(name for name in value[::2] if name not in asked)
+        if not names:
+            return found
+        self._remember(names)
+        return Unasked(Ask((key,), _field_ttls(key, names), 1, names), found)
+
+    def _question(self, key: bytes, fields: tuple[bytes, ...]) -> bytes:
+        size = len(key)
+        question = self._template % (size, key, size, key)
+        return question + _field_ttls(key, fields) if fields else question
+
+    def _remember(self, names: tuple[bytes, ...]) -> None:
+        known = dict.fromkeys((*self._fields, *names))
+        if len(known) <= _MAX_FIELDS:
+            self._fields = tuple(known)
+
+    def _least(self, replies: list[Any], node: str) -> float:
+        """The earliest end of a field, in seconds from now; servers that know no field TTLs are not asked again."""
+        least = math.inf
+        for reply in replies:
+            if isinstance(reply, ErrorReply):
+                self._give_up(reply, node)
+                continue
+            for milliseconds in reply or ():
+                if milliseconds >= 0:
+                    least = min(least, milliseconds / 1000)
+        return least
+
+    def _give_up(self, reply: ErrorReply, node: str) -> None:
+        if reply.code in {"ERR", "NOPERM"}:
+            self.field_ttls = False
+        elif reply.code != "WRONGTYPE":
+            raise refusal(reply, node, doing="HPTTL")
+
+
+def _field_ttls(key: bytes, names: tuple[bytes, ...]) -> bytes:
+    return pack((b"HPTTL", key, b"FIELDS", len(names), *names))
+
+
+def _seconds(reply: Any) -> float:
+    """A PTTL reply in seconds: infinite for a key without a TTL; a key that is gone meanwhile ends at once."""
+    if not isinstance(reply, int):
+        return 0.0
+    if reply == _NO_SUCH_KEY:
+        return 0.0
+    return math.inf if reply < 0 else reply / 1000

@@ -1,0 +1,70 @@
+"""What a server's error replies mean for the caller: one table from the first word to the exception."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from edgeprofile.errors import AccessDenied, ServerRefused, WrongType
+
+if TYPE_CHECKING:
+    from edgeprofile.errors import ServiceError
+    from edgeprofile.store.resp import ErrorReply
+
+__all__ = ["RETRYABLE", "refusal"]
+
+RETRYABLE: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "FAILOVER"})
+"""Refusals that pass by themselves, so that a feed or a fetch may be tried again after a while."""
+
+_ADVICE: Final = {
+    "LOADING": "the server is still loading its data; it answers again when that is done",
+    "BUSY": "a script has the server to itself; it answers again when the script ends",
+    "OOM": "the server is at its maxmemory; raise it, or let it evict",
+    "READONLY": "the server is a replica; name the primary in destinations.config.address",
+    "MASTERDOWN": "the replica lost its primary and is set not to serve stale data",
+    "NOREPLICAS": "the primary has fewer replicas than min-replicas-to-write asks for",
+    "CLUSTERDOWN": "the cluster does not serve this key's slot at the moment",
+    "MISCONF": "the server cannot save to disk and refuses writes; see its log",
+    "EXECABORT": "the server discarded a transaction",
+}
+_MISSING_RIGHT: Final = re.compile(
+    r"no permissions to run the '([^']+)'|to access (?:one of the )?(keys|a key|channels|a channel)|one of the (keys|channels)",
+    re.IGNORECASE,
+)
+
+
+def refusal(reply: ErrorReply, node: str, *, doing: str) -> ServiceError:
+    """The exception for an error reply; ``doing`` says what was asked, without ids (``"HGETALL"``)."""
+    code = reply.code
+    if code in {"WRONGPASS", "NOAUTH"} or reply.text.startswith("ERR AUTH"):
+        return AccessDenied(
+            f"{node} refused the credentials ({code}): check username, password and passwordFile", node=node
+        )
+    if code == "NOPERM":
+        return _missing_right(reply, node, doing)
+    if code == "WRONGTYPE":
+        return WrongType(
+            f"{doing}: the key holds another type than the destination's layout says; "
+            "check useJSONModule and layout of the destination",
+            code=code,
+            node=node,
+        )
+    if "MAXCLIENTS" in reply.text.upper() or reply.text.startswith("ERR max number of clients"):
+        return ServerRefused(f"{node} has no connection to spare: raise its maxclients", code="MAXCLIENTS", node=node)
+    return ServerRefused(f"{node} refused {doing}: {_ADVICE.get(code) or _spoken(reply)}", code=code, node=node)
+
+
+def _missing_right(reply: ErrorReply, node: str, doing: str) -> AccessDenied:
+    found = _MISSING_RIGHT.search(reply.text)
+    command = found.group(1) if found and found.group(1) else None
+    if command:
+        grant = f"+{command.lower().replace(' ', '|')}"
+        return AccessDenied(f"{node}: the user may not run {doing}; grant {grant}", grant=grant, node=node)
+    if "channel" in reply.text:
+        return AccessDenied(f"{node}: the user may not {doing}; grant its channel pattern, literally", node=node)
+    return AccessDenied(f"{node}: the user may not {doing} on this key; grant its key pattern (~…)", node=node)
+
+
+def _spoken(reply: ErrorReply) -> str:
+    """Server text without its quoted parts: those repeat what was sent, ids included."""
+    return re.sub(r"'[^']*'|`[^`]*`|\"[^\"]*\"", "…", reply.text)[:200]

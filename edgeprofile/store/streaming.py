@@ -1,0 +1,103 @@
+"""A node as the tasks of one event loop see it: one shared, pipelined connection, made when needed.
+
+Commands that are called for during one turn of the loop leave in one write. A callback that raises, a caller that was
+cancelled, or a connection that dies harms nobody but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from edgeprofile.errors import EdgeProfileError
+from edgeprofile.store.endpoint import ConnectionLost
+from edgeprofile.store.link import Call, Link, into
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeprofile.store.endpoint import Endpoint
+
+__all__ = ["AsyncWire"]
+
+
+class AsyncWire:
+    """Commands to one node from one event loop; it connects when first needed, and again after a loss.
+
+    ``stall`` is how many seconds of silence, with an answer due, end a connection. Not thread-safe: use it on its loop.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, max_reply_bytes: int, connect_timeout: float, stall: float) -> None:
+        self._endpoint = endpoint
+        self._max_reply_bytes = max_reply_bytes
+        self._connect_timeout = connect_timeout
+        self._stall = stall
+        self._loop = asyncio.get_running_loop()
+        self._queue: list[Call] = []
+        self._link: Link | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._flush_due = self._closed = False
+
+    def call(self, payload: bytes, expects: int, done: Callable[[list[Any] | BaseException], None]) -> None:
+        """Send packed commands; ``done`` gets their ``expects`` replies, or the exception that came instead."""
+        call = Call(payload, expects, done)
+        if self._closed:
+            call.finish(self._gone("was closed"))
+            return
+        self._queue.append(call)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    async def ask(self, payload: bytes, expects: int) -> list[Any]:
+        """As `call`, awaited. Raises the exception that came instead of the replies."""
+        answer: asyncio.Future[list[Any]] = self._loop.create_future()
+        self.call(payload, expects, into(answer))
+        return await answer
+
+    def close(self) -> None:
+        """End the connection; whoever waits is told."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._link is not None:
+            self._link.abort()
+        self._fail_queue(self._gone("was closed"))
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1."""
+        return self._link.fileno() if self._link is not None else -1
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._link is None:
+            if self._connecting is None and not self._closed:
+                name = f"edgeprofile-connect {self._endpoint.name}"
+                self._connecting = self._loop.create_task(self._connect(), name=name)
+        elif self._queue:
+            batch, self._queue = self._queue, []
+            self._link.send(batch)
+
+    async def _connect(self) -> None:
+        link = Link(self._endpoint, max_reply_bytes=self._max_reply_bytes, stall=self._stall, lost=self._lost)
+        try:
+            await link.open(self._connect_timeout)
+        except (EdgeProfileError, OSError) as error:
+            self._fail_queue(self._endpoint.unreachable(error))
+        else:
+            self._link = link
+        finally:
+            self._connecting = None
+        self._flush()
+
+    def _lost(self, link: Link) -> None:
+        if self._link is link:
+            self._link = None
+
+    def _fail_queue(self, error: BaseException) -> None:
+        queue, self._queue = self._queue, []
+        for call in queue:
+            call.finish(error)
+
+    def _gone(self, how: str) -> ConnectionLost:
+        return ConnectionLost(f"the connection to {self._endpoint.name} {how}", node=self._endpoint.name)
