@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from benchmarks import baseline, report
 from benchmarks.bench import FULL, QUICK, Bench, Settings
 from benchmarks.children import Absent, ContenderFailed
-from benchmarks.figures import FIGURES
+from benchmarks.figures import FIGURES, MAIN
 from benchmarks.rows import Missing, Result
 
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs."""
     options = _parser().parse_args(arguments)
     settings = QUICK if options.quick else FULL
-    names = options.only or list(FIGURES)
+    names = options.only or list(MAIN if options.quick else FIGURES)
     found = report.report(settings, [_measured(name, settings) for name in names])
     print("\n" + report.markdown(found))
     report.write(found, _stem(options.quick, bool(options.only)))

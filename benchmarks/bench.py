@@ -75,15 +75,16 @@ class Bench:
             yield present
 
     def start(self, stack: ExitStack, name: str, task: str, **spec: Any) -> Child:
-        """Start one contender and wait until it is set up.
+        """Start one contender and wait until it is set up; ``module:task`` asks for another task than `task`.
 
         Raises:
             Absent: It cannot be installed, or cannot do this here.
             ContenderFailed: It failed.
         """
-        module = import_module(f"benchmarks.contenders.{name}")
+        name, _, own_task = name.partition(":")
+        module = _module(name)
         python = environments.python_for(name, module.REQUIRES)
-        child = stack.enter_context(Child(module.__name__, {"task": task, **spec}, python)).wait_ready()
+        child = stack.enter_context(Child(module.__name__, {**spec, "task": own_task or task}, python)).wait_ready()
         self.result.versions[module.TITLE] = child.versions
         return child
 
@@ -97,18 +98,25 @@ class Bench:
         """Keep the statistics of a contender's rounds for the report."""
         self.result.samples[name] = {**summary(values), "data": list(values)}
 
-    def time_lookups(self, children: Mapping[str, Child], most: int = 1_000_000) -> dict[str, list[float]]:
+    def time_lookups(
+        self, children: Mapping[str, Child], *, most: int = 1_000_000, note: str = ""
+    ) -> dict[str, list[float]]:
         """Interleaved rounds; seconds for one lookup, by contender and round."""
         settings = self.settings
         costs = rounds.seconds_per_lookup(children, rounds=settings.rounds, seconds=settings.round_seconds, most=most)
         for name, values in costs.items():
-            self.keep(title(name), values)
+            self.keep(title(name) + note, values)
         return costs
 
 
 def title(name: str) -> str:
     """What the report calls a contender."""
-    return str(import_module(f"benchmarks.contenders.{name}").TITLE)
+    module, _, task = name.partition(":")
+    return f"{_module(module).TITLE}, {task}" if task else str(_module(module).TITLE)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"benchmarks.contenders.{name}")
 
 
 def server_spec(server: Address) -> dict[str, Any]:

@@ -59,7 +59,16 @@ def _wrk(endpoint: Mapping[str, Any], bodies: Sequence[bytes], connections: int,
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_script(endpoint, bodies) + _REPORT)
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", script.name]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "10s",
+            "-s",
+            script.name,
+        ]
         done = subprocess.run(
             [*command, endpoint["url"]], capture_output=True, text=True, check=False, timeout=seconds + 60
         )

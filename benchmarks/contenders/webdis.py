@@ -33,7 +33,7 @@ def http(spec: Spec) -> Iterator[Round]:
         settings.write_text(json.dumps(_settings(spec["server"], port)))
         with subprocess.Popen([program, str(settings)], cwd=home) as process:
             _wait_for(port)
-            url = {"url": f"http://{HOST}:{port}", "path": f"/GET/{KEY}.raw", "method": "GET", "headers": {}}
+            url = {"url": f"http://{HOST}:{port}", "path": f"/GET/{KEY}.txt", "method": "GET", "headers": {}}
             yield described(url)
             process.terminate()
 

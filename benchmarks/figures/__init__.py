@@ -3,12 +3,23 @@
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.figures import feed, hit, miss, sidecar, staleness
+from benchmarks.figures import feed, further, hit, miss, sidecar, staleness, start
 
-FIGURES: dict[str, tuple[str, Callable[[Bench], None]]] = {
+Figure = tuple[str, Callable[[Bench], None]]
+
+MAIN: dict[str, Figure] = {
     "hit": ("A hit in the process", hit.measure),
     "miss": ("A miss, synchronous", miss.measure),
     "feed": ("Change events taken in", feed.measure),
     "sidecar": ("A hot profile over HTTP", sidecar.measure),
     "staleness": ("Staleness seen under 1,000 writes a second", staleness.measure),
 }
+FURTHER: dict[str, Figure] = {
+    "bound": ("A hit through a bound lookup", further.bound),
+    "many": ("Many hits in one call", further.many),
+    "async": ("Misses of asynchronous callers", further.asynchronous),
+    "growth": ("A hit among more and more entries", further.growth),
+    "memory": ("Memory and warming", start.memory),
+    "import": ("Importing", start.imports),
+}
+FIGURES = MAIN | FURTHER

@@ -7,6 +7,7 @@ stands at its default (32 MiB, or 8 MiB for 60 s), and a contender that falls be
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from benchmarks import servers
 from benchmarks.bench import Bench, server_spec, title
@@ -33,7 +34,7 @@ def _backlog(bench: Bench) -> None:
     with (
         servers.valkey(client_output_buffer_limit="pubsub 0 0 0") as server,
         _writer(server) as writer,
-        bench.contenders([PEER, OURS], "feed", **server_spec(server)) as present,
+        bench.contenders([PEER, OURS], "feed", **_spec(server, "60s")) as present,
     ):
         drains = _Drains(present, writer)
         for number in range(bench.settings.feed_rounds):
@@ -44,6 +45,10 @@ def _backlog(bench: Bench) -> None:
     if OURS in rates:
         peer = f"{title(PEER)} pub/sub, RESP2"
         bench.add(times_the_rate("feed, backlog drained", rates[OURS], rates[PEER], at_least(4), peer_name=peer))
+
+
+def _spec(server: Address, max_staleness: str) -> dict[str, Any]:
+    return {**server_spec(server), "max_staleness": max_staleness, "cached": 0}
 
 
 class _Drains:
@@ -74,7 +79,7 @@ def _live(bench: Bench, name: str) -> None:
     with (
         servers.valkey() as server,
         _writer(server) as writer,
-        bench.contenders([name], "feed", **server_spec(server)) as present,
+        bench.contenders([name], "feed", **_spec(server, "1s")) as present,
     ):
         if present:
             _flooded(bench, name, present[name], writer, server)

@@ -6,7 +6,7 @@ from benchmarks.rows import Row, Target, at_least, at_most, times_faster, times_
 
 OURS = "edgeprofile"
 FLOOR = "dictionary"
-COHERENT = {"redis_py": at_least(100), "cashews": at_least(15), "coredis": None}
+COHERENT = {"redis_py": at_least(100), "cashews": at_least(15), "cashews:decorated": None, "coredis": None}
 LOCAL = ("cachebox", "cachetools", "theine")
 
 

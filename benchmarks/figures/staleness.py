@@ -6,6 +6,7 @@ beginning of that read: zero where every later read returned it.
 """
 
 from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
 from benchmarks import servers
@@ -48,13 +49,13 @@ def _watched(bench: Bench, child: Child, spec: dict[str, Any], reader: str, *, b
 
 
 def _ages(acknowledged: list[int], last_reads: list[list[list[int]]]) -> list[float]:
-    """Seconds, one for each write; `last_reads[id]` holds [version, when its last read began], in rising order."""
+    """Seconds, one for each write; `last_reads[id]` holds [version, when its last read began], by rising version."""
     ages = []
+    last_until = [list(accumulate((began for _, began in reads), max)) for reads in last_reads]
     for number, moment in enumerate(acknowledged):
         version, index = number // len(last_reads) + 1, number % len(last_reads)
-        reads = last_reads[index]
-        older = bisect_right(reads, version - 1, key=lambda read: read[0])  # reads[:older] returned an older version
-        ages.append(max(0, reads[older - 1][1] - moment) / 1e9 if older else 0.0)
+        older = bisect_right(last_reads[index], version - 1, key=lambda read: read[0])  # so many versions are older
+        ages.append(max(0, last_until[index][older - 1] - moment) / 1e9 if older else 0.0)
     return ages
 
 
