@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edgeprofile.errors import EdgeProfileError, LookupTimeout, ProtocolViolation
 from edgeprofile.store.endpoint import ConnectionLost, descriptor
@@ -121,8 +121,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of `asyncio.Protocol`."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (a stream, never a datagram)
-        self._transport = transport
+        # A stream, never a datagram; uvloop's streams do not derive from asyncio.Transport.
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of `asyncio.Protocol`."""
