@@ -1,0 +1,117 @@
+"""Answers as HTTP/1.1 bytes, and the fixed ones of the contract.
+
+An answer is rendered here, once, whichever way it leaves the process.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from edgeprofile.errors import (
+    InvalidIdentity,
+    ProtocolViolation,
+    ReplyTooLarge,
+    UnknownDestination,
+    WrongType,
+)
+
+if TYPE_CHECKING:
+    from edgeprofile.errors import EdgeProfileError
+
+__all__ = [
+    "CLOSE",
+    "EXPECTATION_FAILED",
+    "HEADERS_OVERSIZED",
+    "INTERNAL_ERROR",
+    "INVALID_DESTINATION",
+    "KEEP_ALIVE",
+    "MALFORMED",
+    "NO_SUCH_ROUTE",
+    "OVERSIZED",
+    "TOO_SLOW",
+    "UNAUTHORIZED",
+    "UNAVAILABLE",
+    "UNSUPPORTED_CODING",
+    "UNSUPPORTED_TYPE",
+    "Answer",
+    "error",
+    "failure",
+    "method_not_allowed",
+    "render",
+]
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """An answer: its status, its JSON body, and further header lines, each ended by CRLF."""
+
+    status: int
+    body: bytes
+    headers: bytes = b""
+
+
+def error(status: int, message: str, headers: bytes = b"") -> Answer:
+    """An answer in the contract's error form."""
+    return Answer(status, msgspec.json.encode({"error": message}), headers)
+
+
+CLOSE: Final = b"Connection: close\r\n"
+KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+
+MALFORMED: Final = error(400, "This is no well-formed HTTP request")
+UNAUTHORIZED: Final = error(
+    401, "Unauthorized request. Please check your access token", b"WWW-Authenticate: Bearer\r\n"
+)
+INVALID_DESTINATION: Final = error(404, "Invalid Destination. Please verify you are passing the right destination ID")
+NO_SUCH_ROUTE: Final = error(404, "There is nothing at this path; profiles are asked for at /v1/activation")
+TOO_SLOW: Final = error(408, "The request did not arrive in time")
+OVERSIZED: Final = error(413, "The body is larger than this sidecar accepts")
+UNSUPPORTED_TYPE: Final = error(415, "The content type must be application/json", b"Accept: application/json\r\n")
+UNSUPPORTED_CODING: Final = error(415, "The body must not be compressed", b"Accept-Encoding: identity\r\n")
+EXPECTATION_FAILED: Final = error(417, "The only expectation that can be met is 100-continue")
+HEADERS_OVERSIZED: Final = error(431, "The request line or a header is longer than this sidecar accepts")
+INTERNAL_ERROR: Final = error(500, "The sidecar failed to answer; its log says why")
+UNAVAILABLE: Final = error(503, "Profiles cannot be read at the moment", b"Retry-After: 1\r\n")
+
+_UNUSABLE: Final = error(502, "What Redis holds for this id is no profile that can be served")
+
+_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+def method_not_allowed(allowed: str) -> Answer:
+    """405, with the methods that the path knows, separated by commas."""
+    return error(405, f"This path takes {allowed}", f"Allow: {allowed}\r\n".encode())
+
+
+def failure(reason: EdgeProfileError) -> Answer:
+    """What a lookup's named error is to the caller.
+
+    A value that can never be served is 502, since asking again does not help; all else that Redis does is 503, which
+    invites to ask again. The text is fixed: addresses and rights of the installation are for its log alone.
+    """
+    if isinstance(reason, InvalidIdentity):
+        return error(400, str(reason))
+    if isinstance(reason, UnknownDestination):
+        return INVALID_DESTINATION
+    return _UNUSABLE if isinstance(reason, WrongType | ReplyTooLarge | ProtocolViolation) else UNAVAILABLE
+
+
+def render(answer: Answer, date: bytes, connection: bytes = b"", *, bodiless: bool = False) -> bytes:
+    """The whole answer as it goes over the wire.
+
+    Args:
+        answer: What to send.
+        date: The value of the ``Date`` header.
+        connection: A ``Connection`` header line, ended by CRLF, or nothing.
+        bodiless: Leave the body out, as an answer to HEAD must.
+    """
+    return b"%bContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\nDate: %b\r\n%b%b\r\n%b" % (
+        _LINES[answer.status],
+        len(answer.body),
+        date,
+        answer.headers,
+        connection,
+        b"" if bodiless else answer.body,
+    )
