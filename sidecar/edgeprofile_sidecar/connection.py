@@ -1,0 +1,168 @@
+"""The data listener's connections: aiohttp's protocol handler, with bounds of time and the contract's form of errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from edgeprofile_sidecar.answers import CLOSE, HEADERS_OVERSIZED, INTERNAL_ERROR, MALFORMED, TOO_SLOW, render
+from edgeprofile_sidecar.dates import HttpDate
+from edgeprofile_sidecar.logs import origin
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.answers import Answer
+    from edgeprofile_sidecar.counters import Counters
+
+__all__ = ["Connection", "Reply", "Server"]
+
+_MOST_HEADERS = 64
+_LINGER = 2.0  # seconds for which the rest of a refused body is read, so that its sender gets to see the answer
+
+_log = logging.getLogger(__name__)
+
+
+class Reply(web.StreamResponse):
+    """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write."""
+
+    def __init__(self, wire: bytes, status: int, *, close: bool) -> None:
+        super().__init__(status=status)
+        self._wire = wire
+        self._close = close
+        self._writer: AbstractStreamWriter | None = None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open after this answer."""
+        return not self._close
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Take the connection; nothing is sent before the end, which then is all."""
+        self._writer = request.writer
+        return self._writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the answer, once."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await writer.write_eof(self._wire + data)
+
+
+class Connection(web.RequestHandler):
+    """One client's connection.
+
+    aiohttp bounds the time between requests; the time in which the head of a request may arrive is bounded here.
+    """
+
+    __slots__ = ("_arriving_since", "_busy", "_held", "_server")
+
+    def __init__(self, server: Server, **options: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._server = server
+        self._busy = False
+        self._held = False
+        self._arriving_since = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the socket, or none where aiohttp goes on with what it held back."""
+        if data and not (self._busy or self._arriving_since):
+            self._arriving_since = self._server.clock()
+        super().data_received(data)
+
+    def pause_reading(self) -> None:
+        """Hold the socket back: a body comes faster than it is read."""
+        self._held = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  # aiohttp's signature
+        """Go on with a socket that was held back; aiohttp asks for it after each body, held back or not."""
+        if self._held:
+            self._held = False
+            super().resume_reading(resume_parser)
+
+    def begin(self) -> None:
+        """The head of a request is complete and its answer begins."""
+        self._busy = True
+        self._arriving_since = 0.0
+
+    def end(self) -> None:
+        """The answer is complete; the bytes that came meanwhile were the request's own body, or count from now."""
+        self._busy = False
+        self._arriving_since = 0.0
+
+    def expire(self, before: float) -> bool:
+        """Close the connection if the head of a request has been arriving since ``before``; whether it was closed."""
+        if self._busy or not 0.0 < self._arriving_since < before or self.transport is None:
+            return False
+        self.transport.write(render(TOO_SLOW, self._server.date(), CLOSE))
+        self.force_close()
+        return True
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # aiohttp's text quotes the request, which may hold an id
+    ) -> web.StreamResponse:
+        """The answer to a request that is no HTTP, or that nobody foresaw.
+
+        Raises:
+            ConnectionError: An answer has begun, so that none can follow.
+        """
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        answer = self._server.fault(status, exc)
+        return Reply(render(answer, self._server.date(), CLOSE), answer.status, close=True)
+
+
+class Server(web.Server):
+    """The factory and register of connections."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        config: SidecarConfig,
+        counters: Counters,
+    ) -> None:
+        super().__init__(handler)
+        self.clock = asyncio.get_running_loop().time
+        self.date = HttpDate()
+        self._counters = counters
+        self._header_timeout = config.header_timeout
+        self._options = {
+            "access_log": None,
+            "auto_decompress": False,
+            "keepalive_timeout": config.idle_timeout,
+            "lingering_time": _LINGER,
+            "max_field_size": config.max_header_bytes,
+            "max_headers": _MOST_HEADERS,
+            "max_line_size": config.max_header_bytes,
+        }
+
+    def __call__(self) -> Connection:
+        """A protocol for a new connection."""
+        return Connection(self, **self._options)
+
+    def expire(self) -> None:
+        """Close the connections whose next request has been arriving for too long."""
+        before = self.clock() - self._header_timeout
+        for connection in self.connections:
+            if isinstance(connection, Connection) and connection.expire(before):
+                self._counters.timeouts += 1
+
+    def fault(self, status: int, error: BaseException | None) -> Answer:
+        """The answer to an error outside the handler, counted, and logged where it is ours."""
+        if isinstance(error, HttpProcessingError) or status < 500:
+            self._counters.malformed += 1
+            return HEADERS_OVERSIZED if isinstance(error, LineTooLong) else MALFORMED
+        _log.error("a request could not be answered", extra=origin(error) if error else {})
+        return INTERNAL_ERROR
