@@ -1,0 +1,165 @@
+"""The Prometheus metrics: read from plain counters at the moment of a scrape, never touched by a request."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from edgeprofile_sidecar.counters import BOUNDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from prometheus_client.core import Metric
+
+    from edgeprofile import DestinationStatus, Stats
+    from edgeprofile_sidecar.counters import Counters
+    from edgeprofile_sidecar.token_file import TokenFile
+
+__all__ = ["Sources", "registry"]
+
+
+class Sources(NamedTuple):
+    """Where the figures come from; each is asked at every scrape."""
+
+    stats: Callable[[], Stats]
+    counters: Counters
+    tokens: TokenFile
+    connections: Callable[[], int]
+    version: str
+
+
+_TOTALS = {
+    "lookup_joins": ("joins", "Lookups that waited for a fetch which was under way already"),
+    "stale_served": ("stale_served", "Answers given past their promise, as staleIfError allows"),
+    "store_fetches": ("fetches", "Profiles asked of Redis, refreshes included"),
+    "refreshes": ("refreshes", "Changed profiles read again because they were in use"),
+    "refreshes_dropped": ("refreshes_dropped", "Changed profiles in use that were dropped for want of room"),
+    "feed_events": ("events", "Change events received"),
+    "feed_changes": ("changes", "Change events that named a cached profile"),
+    "feed_heartbeats": ("beats", "Heartbeats sent"),
+    "fills_poisoned": ("poisoned", "Fetches that a change overtook, so that their replies were not kept"),
+    "fills_refused": ("refused", "Replies that were not kept"),
+    "models_unreadable": ("unreadable_models", "Models served as text because they are no JSON"),
+}
+_LABELLED_TOTALS = {
+    "store_fetch_errors": ("fetch_errors", "error", "Fetches that failed"),
+    "profiles_absent": ("absent", "destination", "Fetches that found no profile"),
+    "feed_losses": ("feed_losses", "reason", "Ends of the feed's continuity"),
+    "cache_evictions": ("evictions", "reason", "Entries that left the cache"),
+}
+_GAUGES = {
+    "cache_entries": ("entries", "Profiles in the cache, absent ones included"),
+    "cache_bytes": ("bytes", "Memory that they use"),
+    "cache_max_bytes": ("max_bytes", "Memory that they may use"),
+    "store_fetches_in_flight": ("in_flight", "Fetches under way"),
+    "lookup_waiters": ("waiters", "Callers that wait for a fetch"),
+}
+
+
+def registry(sources: Sources) -> CollectorRegistry:
+    """A registry of the sidecar's metrics and those of its process."""
+    made = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=made)
+    made.register(_Collector(sources))
+    return made
+
+
+class _Collector(Collector):
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        stats = self._sources.stats()
+        yield from _library(stats)
+        yield from _destinations(stats.destinations.values())
+        yield from _http(self._sources.counters, self._sources.connections())
+        yield from _tokens(self._sources.tokens)
+        yield _info(self._sources.version)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: a registry asks at once, when there are no figures yet."""
+        return ()
+
+
+def _library(stats: Stats) -> Iterator[Metric]:
+    yield _counter("lookups", "Lookups", "result", {"hit": stats.hits, "miss": stats.misses})
+    for name, (field, text) in _TOTALS.items():
+        yield CounterMetricFamily(f"edgeprofile_{name}", text, value=getattr(stats, field))
+    for name, (field, label, text) in _LABELLED_TOTALS.items():
+        yield _counter(name, text, label, getattr(stats, field))
+    for name, (field, text) in _GAUGES.items():
+        yield GaugeMetricFamily(f"edgeprofile_{name}", text, value=getattr(stats, field))
+    durations = HistogramMetricFamily("edgeprofile_store_fetch_duration_seconds", "Time that Redis took for a fetch")
+    bounds, counts = zip(*stats.fetch_seconds, strict=True)
+    durations.add_metric([], _buckets(bounds, counts), stats.fetch_seconds_sum)
+    yield durations
+
+
+def _destinations(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
+    ready = GaugeMetricFamily("edgeprofile_destination_ready", "1: live, or declared unproven", labels=["destination"])
+    state = GaugeMetricFamily("edgeprofile_feed_state", "1: the feed's state", labels=["destination", "state"])
+    age = GaugeMetricFamily(
+        "edgeprofile_feed_watermark_age_seconds", "Age of the latest proof of coherence", labels=["destination"]
+    )
+    for status in statuses:
+        ready.add_metric([status.destination], float(status.ready))
+        state.add_metric([status.destination, status.state], 1.0)
+        if status.watermark_age is not None:
+            age.add_metric([status.destination], status.watermark_age)
+    yield from (ready, state, age)
+
+
+def _http(counters: Counters, connections: int) -> Iterator[Metric]:
+    requests = CounterMetricFamily("edgeprofile_http_requests", "Requests", labels=["route", "method", "code"])
+    for (route, method, status), count in counters.requests.items():
+        requests.add_metric([route, method, str(status)], count)
+    yield requests
+    durations = HistogramMetricFamily(
+        "edgeprofile_http_request_duration_seconds", "Time from a request's head to its answer", labels=["route"]
+    )
+    for route, histogram in counters.durations.items():
+        durations.add_metric([route], _buckets((*BOUNDS, float("inf")), histogram.counts), histogram.total)
+    yield durations
+    yield _counter("auth_failures", "Requests that were not let in", "reason", counters.denials)
+    yield CounterMetricFamily("edgeprofile_http_malformed", "Requests that were no HTTP", value=counters.malformed)
+    yield CounterMetricFamily("edgeprofile_http_timeouts", "Requests that came too slowly", value=counters.timeouts)
+    yield GaugeMetricFamily("edgeprofile_http_requests_in_flight", "Requests under way", value=counters.in_flight)
+    yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=connections)
+
+
+def _tokens(tokens: TokenFile) -> Iterator[Metric]:
+    yield GaugeMetricFamily("edgeprofile_tokens", "Tokens in force, expired ones included", value=len(tokens.current))
+    for name, text, value in (
+        ("last_reload_successful", "1: the file was read, and is in force", float(tokens.good)),
+        ("last_reload_success_timestamp_seconds", "When the file was last read", tokens.loaded_at),
+    ):
+        gauge = GaugeMetricFamily(f"edgeprofile_config_{name}", text, labels=["file"])
+        gauge.add_metric(["tokens"], value)
+        yield gauge
+    yield _counter("config_reload_failures", "Files that could not be used", "file", {"tokens": tokens.failures})
+
+
+def _info(version: str) -> Metric:
+    info = GaugeMetricFamily("edgeprofile_build_info", "1: this version", labels=["version"])
+    info.add_metric([version], 1.0)
+    return info
+
+
+def _counter(name: str, text: str, label: str, values: dict[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"edgeprofile_{name}", text, labels=[label])
+    for value, count in values.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _buckets(bounds: Iterable[float], counts: Iterable[int]) -> list[tuple[str, float]]:
+    """Prometheus counts cumulatively, and writes the last bound as ``+Inf``."""
+    written = map(floatToGoString, bounds)
+    return list(zip(written, accumulate(counts), strict=True))
