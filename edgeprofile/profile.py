@@ -11,12 +11,13 @@ import json
 import re
 from functools import lru_cache
 from itertools import accumulate
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, overload
 
 import msgspec
 
 from edgeprofile.errors import ReadOnlyProfile, TraitsMismatch, WrongType
-from edgeprofile.sizes import allocated, tree_size
+from edgeprofile.memory import allocated, tree_size, untrack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -289,7 +290,8 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
     except msgspec.DecodeError:
         models = _loads(raw)
     _freeze_members(models)
-    dict.update(self, models)
+    dict.update(self, zip(map(intern, models), models.values(), strict=True))
+    untrack(self)
     self._json = raw
     self._footprint = 0
     self._read_at = read_at
@@ -309,13 +311,15 @@ def _freeze_members(members: dict[str, Any]) -> None:
 def _freeze_dict(value: dict[str, Any]) -> _Traits:
     _freeze_members(value)
     traits: _Traits = dict.__new__(_Traits)
-    dict.update(traits, value)
+    dict.update(traits, zip(map(intern, value), value.values(), strict=True))
+    untrack(traits)
     return traits
 
 
 def _freeze_list(value: list[Any]) -> _Items:
     items: _Items = list.__new__(_Items)
     list.extend(items, map(_freeze, value))
+    untrack(items)
     return items
 
 

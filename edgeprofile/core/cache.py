@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import cachetools
@@ -133,7 +134,7 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
             self._remove(entry)
             self._tidy()
         self.evictions.expired += len(ended)
-        self._earliest = min((entry.expires for entry in entries if entry.lease is not ENDED), default=now)
+        self._earliest = min((entry.expires for entry in entries if entry.lease is not ENDED), default=math.inf)
         return items
 
     def _entry(self, key: Any) -> Entry | None:
@@ -169,6 +170,9 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         if self._own_sizes:
             return super()._weigh(value, data)
         return int(self.getsizeof(decode(data) if isinstance(data, bytes) else data))
+
+    def _growth(self, profile: Profile) -> int:
+        return super()._growth(profile) if self._own_sizes else 0
 
     def _space_size(self, home: Home) -> int:
         return super()._space_size(home) if self._own_sizes else 0

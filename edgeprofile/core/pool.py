@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from edgeprofile.core.entries import ENDED, Entry, Evictions, Space
 from edgeprofile.core.recency import CHUNK, Recency
+from edgeprofile.memory import allocated
 from edgeprofile.profile import Profile, decode
-from edgeprofile.sizes import allocated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -137,8 +137,8 @@ class Pool:
         data = entry.data
         if isinstance(data, Profile):
             return data
-        growth = self._weigh(entry.value, profile) - self._weigh(entry.value, data)
-        if self._weigh(entry.value, profile) <= self._limit and self._is_in(entry):
+        growth = self._growth(profile)
+        if self._is_in(entry) and self._weigh(entry.value, data) + growth <= self._limit:
             self._make_room(growth)
             if entry.lease is not ENDED:
                 self.size += growth
@@ -275,6 +275,10 @@ class Pool:
 
     def _weigh(self, value: str, data: bytes | Profile | None) -> int:
         return ENTRY_SIZE + allocated(sys.getsizeof(value)) + data_size(data)
+
+    def _growth(self, profile: Profile) -> int:
+        """What an entry gains when its decoded profile is kept."""
+        return profile.footprint
 
     def _space_size(self, home: Home) -> int:
         return SPACE_SIZE + sum(allocated(sys.getsizeof(name)) for name in home[1:])

@@ -1,0 +1,57 @@
+"""How values lie in CPython's memory: what they take, as its allocators round it up, and what its collector walks."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from sys import getrefcount, getsizeof
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["allocated", "tree_size", "untrack"]
+
+_SMALL_INTS: Final = range(-5, 257)
+_UNSHARED: Final = 4
+"""References to a name that one dict alone holds: the dict, two of the counting, and the parser's cache of names."""
+
+
+def allocated(size: int) -> int:
+    """Bytes that an object of ``sys.getsizeof`` ``size`` takes: a multiple of 16, behind a header of malloc's if large."""
+    return (size + 15) & ~15 if size <= 512 else (size + 23) & ~15
+
+
+def tree_size(value: dict[str, Any] | list[Any]) -> int:
+    """Bytes of a decoded JSON value with all that hangs on it; what it shares with others is not counted."""
+    total = allocated(getsizeof(value))
+    items: Any = value
+    if isinstance(value, dict):
+        total += sum(allocated(getsizeof(name)) for name in value if getrefcount(name) <= _UNSHARED)
+        items = value.values()
+    for item in items:
+        kind = type(item)
+        if kind is str or kind is float:
+            total += allocated(getsizeof(item))
+        elif kind is int:
+            total += 0 if item in _SMALL_INTS else allocated(getsizeof(item))
+        elif item is not None and kind is not bool:
+            total += tree_size(item)
+    return total
+
+
+def _find_untrack() -> Callable[[object], object]:
+    if sys.implementation.name != "cpython":
+        return lambda _value: None
+    function = ctypes.pythonapi.PyObject_GC_UnTrack
+    function.argtypes = [ctypes.py_object]
+    function.restype = None
+    return function
+
+
+untrack: Final = _find_untrack()
+"""Take an object off the garbage collector's list: what can never be part of a cycle need not be walked again and again.
+
+CPython does so by itself for tuples and dicts of plain values, but not for subclasses. It tracks the object again if
+something is put into it that could close a cycle.
+"""
