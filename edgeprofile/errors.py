@@ -18,7 +18,7 @@
         ├── AccessDenied                authentication failed, or a right is missing (grant)
         ├── NotificationsOff            keyspace notifications lack flags (command)
         ├── ServerRefused               LOADING, BUSY, OOM, READONLY and the other named refusals (code)
-        ├── WrongType                   the key does not hold what the destination's layout says
+        │   └── WrongType               the key does not hold what the destination's layout says
         ├── ReplyTooLarge               a reply beyond ``maxReplyBytes``
         └── ProtocolViolation           the server said what no Redis says
 
