@@ -20,10 +20,12 @@ from edgeprofile.errors import EdgeProfileError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMMANDS", "Command", "CommandModule", "main"]
+__all__ = ["COMMANDS", "Command", "CommandModule", "MissingExtra", "main"]
 
 FAILED = 2
 INTERRUPTED = 130
+
+_OURS = ("", "edgeprofile", "edgeprofile_sidecar")
 
 
 class Command(NamedTuple):
@@ -47,7 +49,9 @@ class CommandModule(Protocol):
 
 COMMANDS = (
     Command("get", "edgeprofile.cli.get", "print one profile as JSON"),
-    Command("sidecar", "edgeprofile.cli.sidecar", "serve profiles over HTTP, as the Activation API does", "sidecar"),
+    Command(
+        "sidecar", "edgeprofile_sidecar.command", "serve profiles over HTTP, as the Activation API does", "sidecar"
+    ),
     Command(
         "token", "edgeprofile_sidecar.tokens_command", "create, list and revoke access tokens of the sidecar", "sidecar"
     ),
@@ -59,7 +63,7 @@ COMMANDS = (
 class MissingExtra(UsageError):
     """A command was called whose dependencies are not installed."""
 
-    def __init__(self, command: Command, missing: str | None) -> None:
+    def __init__(self, command: Command, missing: str) -> None:
         super().__init__(
             f"{command.name} needs {missing}, which is not installed: pip install 'edgeprofile[{command.extra}]'"
         )
@@ -68,8 +72,10 @@ class MissingExtra(UsageError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; ``argv`` stands in for ``sys.argv[1:]``. Returns the exit code."""
     try:
-        code = _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
     except EdgeProfileError as error:
         sys.stderr.write(f"edgeprofile: {error}\n")
         return FAILED
@@ -79,7 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read the output has left. Without this, the flush at exit would complain once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    return code
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -97,9 +102,10 @@ def _run(argv: Sequence[str]) -> int:
         module.add_arguments(parsers[called])
         return module.run(parser.parse_args(argv))
     except ModuleNotFoundError as error:
-        if called.extra is None or (error.name or "").startswith("edgeprofile"):
+        missing = (error.name or "").partition(".")[0]
+        if called.extra is None or missing in _OURS:
             raise
-        raise MissingExtra(called, error.name) from error
+        raise MissingExtra(called, missing) from error
 
 
 def _first_word(argv: Sequence[str]) -> str | None:
