@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.leaks import none_left
 
-pytest_plugins = ["tests.support.fixtures"]
+pytest_plugins = ["tests.support.clients", "tests.support.fixtures"]
 
 _WATCHDOG_SECONDS = 120
 _WATCHED_FOR_LEAKS = {"contract", "integration", "faults"}

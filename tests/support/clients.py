@@ -1,0 +1,65 @@
+"""Both clients behind one synchronous face, so that one conformance suite runs over both."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from edgeprofile import AsyncClient, Client
+from tests.support.servers import Server
+
+WORKSPACE, DESTINATION = "1Wsp", "2Dest"
+
+
+def configuration(address: str, **changes: Any) -> dict[str, Any]:
+    """A whole configuration for one server; `changes` are sections, or `config` / `destination` keys by those names."""
+    destination = {
+        "id": DESTINATION,
+        "workspaceId": WORKSPACE,
+        "config": {"address": address, "clusterMode": False, **changes.pop("config", {})},
+        **changes.pop("destination", {}),
+    }
+    return {"destinations": [destination], **changes}
+
+
+class Waiting:
+    """An `AsyncClient` used from a thread: each coroutine is run to its end on a loop of its own."""
+
+    def __init__(self, client: AsyncClient, runner: asyncio.Runner) -> None:
+        self.client = client
+        self.runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.client, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+        return lambda *args, **how: self.runner.run(found(*args, **how))
+
+
+MakeClient = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
+    """`make_client(configuration)`: a `Client`, or an `AsyncClient` that waits; closed with the test."""
+    with ExitStack() as stack:
+
+        def make(config: Any) -> Any:
+            if request.param == "sync":
+                return stack.enter_context(Client(config))
+            runner = stack.enter_context(asyncio.Runner())
+            waiting = Waiting(AsyncClient(config), runner)
+            stack.callback(waiting.close)
+            return waiting
+
+        yield make
+
+
+@pytest.fixture
+def client(make_client: MakeClient, redis_db: Server) -> Any:
+    """A client of the test's server, coherent already."""
+    made = make_client(configuration(redis_db.address))
+    made.start()
+    return made
