@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look the profile up and print it."""
     timeout = parse_duration(args.timeout) if args.timeout else None
-    with Client(load(args.config)) as client:
+    config = load(args.config)
+    # One lookup does without the feed, and what stands in its own way is raised.
+    logging.getLogger("edgeprofile").setLevel(logging.CRITICAL)
+    with Client(config) as client:
         profile = client.get(args.entity, args.id_type, args.value, destination=args.destination, timeout=timeout)
     found = None if profile is None else _selected(profile.json, args.model)
     if found is None:
