@@ -55,8 +55,6 @@ def _prepared(draft: Draft, described: inspect.Type, value: Any, option: Option)
     kind, described = schema.kind_of(described), schema.plain(described)
     if isinstance(described, inspect.StructType) and isinstance(value, Mapping):
         return _prepared_struct(draft, described, value, option)
-    if isinstance(described, inspect.DictType) and isinstance(value, Mapping):
-        return {key: _prepared(draft, described.value_type, item, (*option, key)) for key, item in value.items()}
     if isinstance(described, inspect.VarTupleType) and isinstance(value, (list, tuple)):
         return [_prepared(draft, described.item_type, item, (*option, index)) for index, item in enumerate(value)]
     if isinstance(value, str) and not draft.is_literal(option):

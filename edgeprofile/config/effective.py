@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,8 +32,6 @@ def written(described: inspect.Type, value: Any) -> Any:
             for field in described.fields
             if (option := getattr(value, field.name)) is not None
         }
-    if isinstance(value, Mapping) and isinstance(described, inspect.DictType):
-        return {key: written(described.value_type, item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and isinstance(described, inspect.VarTupleType):
         return [written(described.item_type, item) for item in value]
     return _text(kind, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import inspect
 
@@ -22,14 +22,6 @@ PREFIX = "EDGEPROFILE_"
 
 _KEYWORD_SECTIONS = ("destinations", "cache", "feed", "limits")
 _RENAMED = {"id": "destination_id", "mode": "feed_mode"}
-_WRITTEN_IN_A_VARIABLE = (
-    inspect.StrType,
-    inspect.BoolType,
-    inspect.IntType,
-    inspect.FloatType,
-    inspect.LiteralType,
-    inspect.VarTupleType,
-)
 
 
 class Known(NamedTuple):
@@ -50,7 +42,7 @@ class Known(NamedTuple):
 @functools.cache
 def shape() -> inspect.StructType:
     """The type of the whole configuration."""
-    return _struct(inspect.type_info(Config))
+    return cast("inspect.StructType", inspect.type_info(Config))
 
 
 @functools.cache
@@ -96,11 +88,11 @@ def _walk(struct: inspect.StructType, option: Option) -> Iterator[Known]:
         elif isinstance(described, inspect.VarTupleType) and isinstance(described.item_type, inspect.StructType):
             yield from _walk(described.item_type, (*place, 0))
         else:
-            yield Known(place, field, struct.cls, _variable(place, field, described), _keyword(place, field))
+            yield Known(place, field, struct.cls, _variable(place, field), _keyword(place, field))
 
 
-def _variable(place: Option, field: inspect.Field, described: inspect.Type) -> str | None:
-    if place[-1] == "type" or not isinstance(described, _WRITTEN_IN_A_VARIABLE):
+def _variable(place: Option, field: inspect.Field) -> str | None:
+    if place[-1] == "type":
         return None
     if place[0] == "destinations":
         return PREFIX + _RENAMED.get(field.name, field.name).upper()
@@ -111,9 +103,3 @@ def _keyword(place: Option, field: inspect.Field) -> str | None:
     if place[-1] == "type" or place[0] not in _KEYWORD_SECTIONS:
         return None
     return _RENAMED.get(field.name, field.name)
-
-
-def _struct(described: inspect.Type) -> inspect.StructType:
-    if not isinstance(described, inspect.StructType):
-        raise TypeError(f"{described} is no Struct")
-    return described

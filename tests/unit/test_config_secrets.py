@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from edgeprofile.config import effective, from_mapping
+from edgeprofile.errors import ConfigurationError
 from edgeprofile.options import MASK, mask
 
 if TYPE_CHECKING:
@@ -106,3 +107,13 @@ def test_credentials_of_urls_are_masked(text, shown):
 def _without_password() -> dict:
     destination = CONFIG["destinations"][0]
     return destination | {"config": {"address": "h"}}
+
+
+@pytest.mark.parametrize("password", [48213957, ["hunter2-a"], {"a": SECRET}, "pw${", "${}-hunter2"])
+def test_a_misshapen_secret_is_not_repeated(password):
+    destination = _without_password()
+    destination["config"]["password"] = password
+    with pytest.raises(ConfigurationError, match=r"config\.password: ") as caught:
+        from_mapping(CONFIG | {"destinations": [destination]})
+    for part in ("48213957", "hunter2", "pw$"):
+        assert part not in str(caught.value)
