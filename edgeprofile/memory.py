@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["allocated", "tree_size", "untrack"]
 
-_SMALL_INTS: Final = range(-5, 257)
 _UNSHARED: Final = 4
 """References to a name that one dict alone holds: the dict, two of the counting, and the parser's cache of names."""
 
@@ -22,20 +21,23 @@ def allocated(size: int) -> int:
     return (size + 15) & ~15 if size <= 512 else (size + 23) & ~15
 
 
+_NUMBER: Final = allocated(getsizeof(0.5))
+
+
 def tree_size(value: dict[str, Any] | list[Any]) -> int:
     """Bytes of a decoded JSON value with all that hangs on it; what it shares with others is not counted."""
     total = allocated(getsizeof(value))
     items: Any = value
     if isinstance(value, dict):
-        total += sum(allocated(getsizeof(name)) for name in value if getrefcount(name) <= _UNSHARED)
+        total += sum([allocated(getsizeof(name)) for name in value if getrefcount(name) <= _UNSHARED])
         items = value.values()
     for item in items:
         kind = type(item)
-        if kind is str or kind is float:
-            total += allocated(getsizeof(item))
-        elif kind is int:
-            total += 0 if item in _SMALL_INTS else allocated(getsizeof(item))
-        elif item is not None and kind is not bool:
+        if kind is str:
+            total += (getsizeof(item) + 15) & ~15
+        elif kind is float or (kind is int and not -6 < item < 257):  # CPython has one object for each small integer
+            total += _NUMBER
+        elif kind is not int and kind is not bool and item is not None:
             total += tree_size(item)
     return total
 

@@ -76,7 +76,7 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         if expires <= now:
             self.drop(space, name)
             return
-        self._check_size(space, name, value)
+        self._check(space, name, value)
         self._insert(space, Entry(name, space.home, value, FOREVER, expires, expires - now, expires, None))
 
     def __delitem__(self, key: Key) -> None:
@@ -153,9 +153,12 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         self._spaces[entry.home].entries[entry.value] = twin
         self._recency.push(twin)
         self._bury(entry)
+        self._tidy()
         return twin
 
-    def _check_size(self, space: Space, name: str, value: Profile | None) -> None:
+    def _check(self, space: Space, name: str, value: Profile | None) -> None:
+        if not (value is None or isinstance(value, Profile)):
+            raise TypeError(f"a {type(value).__name__} is no profile: set Profile(mapping), or None for an absent one")
         size = self._weigh(name, value)
         if size < 0:
             raise ValueError("value size must be non-negative")

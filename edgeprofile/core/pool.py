@@ -250,12 +250,13 @@ class Pool:
         living = self._living(entries)
         end = now - self._keep_stale
         for entry in living:
+            lease = entry.lease
             if entry.expires <= end:
-                self._remove(entry)
                 self.evictions.expired += 1
-            elif entry.lease.until <= 0.0 and not self._keep_stale:
                 self._remove(entry)
+            elif lease.until <= 0.0 and lease.ended <= end:
                 self.evictions.revoked += 1
+                self._remove(entry)
         return self._living(living)
 
     def _enter(self, space: Space) -> None:
