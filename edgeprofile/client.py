@@ -43,8 +43,8 @@ class _Face:
     def __init__(self, config: Config | str | Path | Mapping[str, Any] | Engine | None = None) -> None:
         self._engine = config if isinstance(config, Engine) else Engine(_config(config))
         self._hits = Hits(self._slow, self._engine.default_tree())
-        self._json_hits = JsonHits(self._trees())
-        self._engine.on_fork(self._rebind)
+        self._json_hits = JsonHits(self._engine.trees())
+        self._rebind_in_children()
 
     @property
     def config(self) -> Config:
@@ -118,12 +118,11 @@ class _Face:
             profile = engine.view(answer.entry, answer.raw)
         return profile.as_stale() if answer.stale else profile
 
-    def _trees(self) -> dict[str, Any]:
-        return {destination: self._engine.cache.tree(destination) for destination in self._engine.targets}
-
-    def _rebind(self) -> None:
-        self._hits.rebind(self._engine.default_tree())
-        self._json_hits.rebind(self._trees())
+    def _rebind_in_children(self) -> None:
+        """After a fork the engine has a new cache. It must not hold this client, or a forgotten one would live on."""
+        engine, rebind, rebind_json = self._engine, self._hits.rebind, self._json_hits.rebind
+        engine.on_fork(lambda: rebind(engine.default_tree()))
+        engine.on_fork(lambda: rebind_json(engine.trees()))
 
     def __del__(self) -> None:
         engine = getattr(self, "_engine", None)

@@ -51,7 +51,7 @@ class Engine:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock = time.monotonic
-        self.closed = False
+        self.closed = self._retired = False
         self._forked: list[Callable[[], None]] = []
         self._build()
         ENGINES.add(self)
@@ -103,6 +103,10 @@ class Engine:
         """The entries of the destination that need not be named; none where there are several."""
         return self.cache.tree(next(iter(self.targets))) if len(self.targets) == 1 else {}
 
+    def trees(self) -> dict[str, Tree]:
+        """The entries of every destination, by its id."""
+        return {destination: self.cache.tree(destination) for destination in self.targets}
+
     def node(self, identity: Identity) -> Node:
         """The node that answers for a profile."""
         return self._upstream_of[identity.destination].node(identity.keys[0])
@@ -114,7 +118,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the engine's thread and its feed sessions, once. Raises `ClosedError` after `close`."""
-        if self._thread is not None and not self.closed:
+        if (self._thread is not None or self._retired) and not self.closed:
             return
         with self._starting:
             if self.closed:
@@ -139,9 +143,17 @@ class Engine:
             for node in self.nodes:
                 node.keeper.lost()
             self.cache.clear()
+        if thread is not None:
+            thread.stop()
         for node in self.nodes:
             node.close()
-        if thread is not None:
+
+    def retire(self) -> None:
+        """The interpreter is about to exit: end the thread, and let daemon threads that still look things up be."""
+        self._retired = True
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None and self._pid == os.getpid():
             thread.stop()
 
     @property
@@ -340,9 +352,9 @@ def _after_fork() -> None:
 
 
 @atexit.register
-def _close_all() -> None:
+def _retire_all() -> None:
     for engine in list(ENGINES):
-        engine.close()
+        engine.retire()
 
 
 if hasattr(os, "register_at_fork"):

@@ -25,6 +25,9 @@ __all__ = ["Ask", "Reading", "Unasked"]
 _MAX_FIELDS: Final = 128
 _NO_SUCH_KEY: Final = -2
 
+_HASH: Final = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
+_DOCUMENT: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$1\r\n.\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
+
 
 class Ask:
     """A packed question and how many replies it gets."""
@@ -60,11 +63,8 @@ class Reading:
             encode_document if json_documents else encode_strings if layout == "event-stream" else encode_hash
         )
         self._hash = not json_documents
-        self._command = b"HGETALL" if self._hash else b"JSON.GET"
-        self._template = b"*2\r\n$%d\r\n%b\r\n$%%d\r\n%%b\r\n*2\r\n$4\r\nPTTL\r\n$%%d\r\n%%b\r\n" % (
-            len(self._command),
-            self._command,
-        )
+        self._command = "HGETALL" if self._hash else "JSON.GET"
+        self._template = _HASH if self._hash else _DOCUMENT
         self._fields: tuple[bytes, ...] = ()
         self.field_ttls = self._hash
 
@@ -80,7 +80,7 @@ class Reading:
         for start, key in zip(range(0, len(replies), step), ask.keys, strict=True):
             value, ttl = replies[start : start + 2]
             if isinstance(value, ErrorReply):
-                raise refusal(value, node, doing=self._command.decode())
+                raise refusal(value, node, doing=self._command)
             if value:
                 found = self._present(value, _seconds(ttl), replies[start + 2 : start + step], node)
                 return self._complete(found, value, key, ask.fields)

@@ -51,7 +51,7 @@ def test_hits_share_one_profile(client, redis_db):
     assert client.get(*ADA) is client.get(*ADA)
 
 
-def test_an_absent_profile_is_none_and_remembered(client, redis_db):
+def test_an_absent_profile_is_none_and_remembered(client):
     assert client.get(*ADA) is None
     before = client.stats().misses
     assert client.get(*ADA) is None

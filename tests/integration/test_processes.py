@@ -1,0 +1,195 @@
+"""A client in processes that fork, exit, are interrupted, or forget to close it."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import Server
+from tests.support.wait import until
+
+PRELUDE = """
+import os, sys, time
+import edgeprofile
+edgeprofile.configure(address={address!r}, cluster_mode=False, workspace_id="1Wsp", destination_id="2Dest")
+ADA = ("user", "email", "ada@example.com")
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("never: " + condition.__name__)
+        time.sleep(0.005)
+
+def cached():
+    edgeprofile.get(*ADA)
+    return edgeprofile.peek(*ADA) is not None
+
+def live():
+    return edgeprofile.stats().destinations["2Dest"].state == "live"
+"""
+
+
+@pytest.fixture
+def run(redis_db: Server):
+    """`run(body)`: a process that must end well, what it prints; `run.start(body)`: the process."""
+    processes = []
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", '{"version":1}')
+
+    def start(body: str) -> subprocess.Popen[str]:
+        program = PRELUDE.format(address=redis_db.address) + textwrap.dedent(body)
+        process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    def finish(body: str) -> str:
+        process = start(body)
+        out, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, ""), errors
+        return out
+
+    finish.start = start
+    yield finish
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_exit_without_close_is_silent(run):
+    assert run("until(cached); until(live); print(edgeprofile.get(*ADA)['m']['version'])") == "1\n"
+
+
+def test_exit_from_a_thread_in_a_lookup_is_prompt(run):
+    run(
+        """
+        import threading
+        def read():
+            while True:
+                edgeprofile.get("user", "email", str(time.monotonic()))
+        threading.Thread(target=read, daemon=True).start()
+        until(live)
+        """
+    )
+
+
+def test_asyncio_run_without_close_is_silent(run):
+    run(
+        """
+        import asyncio
+        async def main():
+            for n in range(10):
+                await edgeprofile.aget("user", "email", f"u{n}")
+        asyncio.run(main())
+        asyncio.run(main())
+        """
+    )
+
+
+def test_a_forgotten_client_warns(run, redis_db):
+    process = run.start(
+        f"""
+        import gc, warnings
+        client = edgeprofile.Client({{"destinations": [{{"id": "2Dest", "workspaceId": "1Wsp",
+            "config": {{"address": {redis_db.address!r}, "clusterMode": False}}}}]}})
+        client.get(*ADA)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del client
+            gc.collect()
+        print([str(warning.message) for warning in caught])
+        """
+    )
+    out, errors = process.communicate(timeout=60)
+    assert (out, errors) == ("['unclosed Client']\n", "")
+
+
+def test_a_child_has_an_epoch_of_its_own_and_the_parent_goes_on(run, redis_db):
+    out = run(
+        """
+        until(cached); until(live)
+        child = os.fork()
+        if not child:
+            assert edgeprofile.peek(*ADA) is None, "the parent's entries are not the child's"
+            until(cached); until(live)
+            print("child", edgeprofile.get(*ADA)["m"]["version"], flush=True)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, status
+        before = edgeprofile.stats().misses
+        for _ in range(200):
+            edgeprofile.get(*ADA)
+            time.sleep(0.001)
+        assert edgeprofile.stats().misses == before, "the parent's cache was disturbed"
+        assert not edgeprofile.stats().feed_losses, edgeprofile.stats().feed_losses
+        print("parent", edgeprofile.get(*ADA)["m"]["version"])
+        """
+    )
+    assert out == "child 1\nparent 1\n"
+    until(lambda: not feeds(redis_db), 5, "both feeds are gone")
+
+
+def feeds(server: Server) -> bytes:
+    return server.command("CLIENT", "LIST", "TYPE", "pubsub")
+
+
+def test_a_child_that_uses_nothing_disturbs_nobody(run):
+    run(
+        """
+        until(cached); until(live)
+        for _ in range(5):
+            if not (child := os.fork()):
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        until(cached); until(live)
+        assert not edgeprofile.stats().feed_losses, edgeprofile.stats().feed_losses
+        """
+    )
+
+
+def test_multiprocessing_workers_read(run):
+    run(
+        """
+        import multiprocessing
+        until(cached)
+        with multiprocessing.get_context("fork").Pool(3) as pool:
+            found = pool.starmap(edgeprofile.get, [ADA] * 30)
+        assert [profile["m"]["version"] for profile in found] == [1] * 30
+        """
+    )
+
+
+def test_interrupted_in_a_miss_it_ends_at_once(run, redis_db):
+    process = run.start(
+        """
+        until(cached)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            edgeprofile.get("user", "email", "slow", timeout=60)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """
+    )
+    assert process.stdout.readline() == "ready\n"
+    with redis_db.paused():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        until(lambda: in_recv(process.pid), 10, "the lookup waits for the server")
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=20)
+    assert (process.returncode, out, errors) == (0, "interrupted\n", "")
+
+
+def in_recv(pid: int) -> bool:
+    """Whether the process waits in the kernel; where that cannot be seen, it is taken to."""
+    wchan = Path(f"/proc/{pid}/wchan")
+    return not wchan.exists() or "poll" in (where := wchan.read_text(encoding="ascii")) or where == "0"
