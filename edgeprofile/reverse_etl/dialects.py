@@ -46,8 +46,9 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             name="postgres",
             backend="postgres",
-            text_for=_EVERYWHERE | {"decimal", "interval"},
-            session=("SET intervalstyle = 'iso_8601'",),
+            # Infinite dates, money and times with a zone have no Arrow form.
+            text_for=_EVERYWHERE | {"decimal", "interval", "date", "time", "timestamp"},
+            session=("SET intervalstyle = 'iso_8601'", "SET datestyle = 'ISO'"),
             options={**_SERVER, "schema": "schema", "sslmode": "sslmode"},
         ),
         Dialect(

@@ -70,6 +70,7 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
     traits = {name: kind for name, kind in view.schema().items() if name != id_column}
     if source.is_default:
         traits = {name: kind for name, kind in traits.items() if name.lower() != _LEFT_OUT_OF_DEFAULT}
+    _refuse_geometry(traits, model)
     layout = Layout(destination.workspace_id, destination.id)
     prefix = layout.key(source.entity, source.id_type, "x").decode()[:-1]
     target = Target(prefix, model, int(own.ttl or 0))
@@ -111,6 +112,15 @@ def _found(session: Session, source: Source) -> ir.Table:
             "a Profiles run must have succeeded (`pb run`), and its schema must be the one of `sync.schema`"
         )
     return view
+
+
+def _refuse_geometry(traits: dict[str, dt.DataType], model: str) -> None:
+    found = [f"{name} ({kind})" for name, kind in traits.items() if kind.is_geospatial()]
+    if found:
+        raise WarehouseError(
+            f"the view {model} has geometry, which no JSON value is defined for: {', '.join(found)}; "
+            "turn it into text in the project, or exclude it from the view"
+        )
 
 
 def _column(view: ir.Table, name: str, model: str) -> str:

@@ -77,11 +77,14 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _textual(kind: dt.DataType | None) -> Encode:
     """How text is meant, by the type it has in the warehouse."""
-    if kind is None or kind.is_string():
+    if kind is None:
         return _string
-    if kind.is_json() or kind.is_nested():
-        return _json
-    return _decimal if kind.is_decimal() else _string
+    meant: tuple[tuple[bool, Encode], ...] = (
+        (kind.is_json() or kind.is_nested(), _json),
+        (kind.is_decimal(), _decimal),
+        (kind.is_date() or kind.is_timestamp(), _instant_text),
+    )
+    return next((encode for applies, encode in meant if applies), _string)
 
 
 def _encoder(kind: pa.DataType) -> Encode:
@@ -126,7 +129,16 @@ def _decimal(values: pa.Array, _kind: object) -> pa.Array:
     bare = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
     plain = pc.if_else(pc.match_substring(text, "."), bare, text)
     plain = pc.if_else(pc.equal(plain, "-0"), "0", plain)
-    return pc.if_else(pc.match_substring_regex(plain, "^[-+]?[0-9]"), plain, None)
+    return _if_number(plain, text)
+
+
+def _if_number(number: pa.Array, text: pa.Array) -> pa.Array:
+    """Not a number, or infinite: null. Other text, such as an amount with its currency: a string."""
+    is_number = pc.fill_null(pc.match_substring_regex(text, "^-?[0-9]+([.][0-9]+)?$"), True)
+    if pc.all(is_number).as_py():
+        return number
+    is_finite = pc.invert(pc.match_substring_regex(text, "^[-+]?(?i:nan|inf)"))
+    return pc.if_else(is_number, number, pc.if_else(is_finite, _string(text, None), None))
 
 
 def _date(values: pa.Array, _kind: object) -> pa.Array:
@@ -142,6 +154,13 @@ def _timestamp(values: pa.Array, _kind: object) -> pa.Array:
     wall = values.cast(pa.timestamp(values.type.unit))
     text = _trimmed(pc.replace_substring(wall.cast(pa.string()), " ", "T"))
     return pc.binary_join_element_wise('"', text, f'{zone}"', "")
+
+
+def _instant_text(text: pa.Array, _kind: object) -> pa.Array:
+    """PostgreSQL's own text, which can hold what no Arrow type can: ``infinity`` is null."""
+    joined = pc.replace_substring_regex(text, "^([0-9]+-[0-9]+-[0-9]+) ([0-9])", r"\1T\2")
+    iso = pc.replace_substring_regex(joined, "[+]00$", "Z")
+    return pc.if_else(pc.match_substring(text, "infinity"), None, _quoted(iso))
 
 
 def _trimmed(text: pa.Array) -> pa.Array:

@@ -7,6 +7,7 @@ elsewhere while its heartbeat is fresh by the warehouse's own clock.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Lock", "Owner", "this_process"]
 
+logger = logging.getLogger("edgeprofile.sync")
+
 LOCKS = "SYNC_LOCKS"
 _COLUMNS = {
     "connection_id": "string",
@@ -40,6 +43,9 @@ _COLUMNS = {
     "process_start": "string",
     "beat_at": "timestamp('UTC')",
 }
+_HELD: set[str] = set()
+"""The claims that this process holds or contends for: of its own, it knows better than any heartbeat."""
+
 _BEAT_EVERY = 15.0
 _DEAD_AFTER = 90.0
 _ATTEMPTS = 3
@@ -112,16 +118,32 @@ class Lock:
             with self._heartbeat(token):
                 yield
         finally:
-            self._session.run(sge.delete(self._table, self._column("owner").eq(token)))
+            _HELD.discard(token)
+            self._release(token)
+
+    def _release(self, token: str) -> None:
+        """A claim that cannot be removed does no harm: nobody holds it any more."""
+        statement = sge.delete(self._table, self._column("owner").eq(token))
+        try:
+            self._session.run(statement)
+        except WarehouseError:
+            logger.warning("the lock's claim could not be removed; the next run will do it")
 
     def _claim(self, connection_id: str) -> str:
         for attempt in range(_ATTEMPTS):
             token = uuid.uuid4().hex
-            self._enter(connection_id, token)
-            living = self._living(connection_id, token)
-            if living is None:
-                return token
-            self._session.run(sge.delete(self._table, self._column("owner").eq(token)))
+            _HELD.add(token)
+            living: Owner | None = None
+            try:
+                self._enter(connection_id, token)
+                living = self._living(connection_id, token)
+                if living is None:
+                    return token
+            except BaseException:
+                _HELD.discard(token)
+                raise
+            _HELD.discard(token)
+            self._release(token)
             if attempt < _ATTEMPTS - 1:
                 self._sleep(random.uniform(0.05, 0.3))  # noqa: S311  # two at the same moment must not meet again
         raise SyncRefused(
@@ -140,9 +162,10 @@ class Lock:
         """Another claim's owner that is alive; the dead ones' claims are removed."""
         for claim in self._others(connection_id, mine):
             owner = msgspec.convert({name: claim[name] for name in Owner.__struct_fields__}, Owner)
-            if is_alive(owner, float(claim["silent_for"]), self._here):
+            silent_for = float(claim["silent_for"])
+            if claim["owner"] in _HELD if owner == self._here else is_alive(owner, silent_for, self._here):
                 return owner
-            self._session.run(sge.delete(self._table, self._column("owner").eq(claim["owner"])))
+            self._release(claim["owner"])
         return None
 
     def _others(self, connection_id: str, mine: str) -> list[dict[str, Any]]:

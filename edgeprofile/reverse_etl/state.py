@@ -120,6 +120,8 @@ class State:
 
     def last_run(self, connection_id: str) -> tuple[LastRun, Run] | None:
         """The last run of a connection whose data was prepared."""
+        if RUNS not in self._session.tables():
+            return None
         table = self._runs()
         prepared = table.filter(table["connection_id"] == connection_id, table["prepared_at"].notnull())
         rows = self._session.rows(prepared.order_by(ibis.desc("sync_run_id")).limit(1))

@@ -234,6 +234,7 @@ class SourceSync:
             yield
         except SyncCancelled:
             report.status = "cancelled"
+            self.session.recover()
             raise
         except EdgeProfileError as error:
             report.status, report.error = "failed", str(error)
@@ -269,7 +270,7 @@ def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None)
     tables = session.tables()
     failed = session.table(before.failed_keys) if before.failed_keys in tables else None
     left = expressions.Baseline(session.table(before.snapshot), failed, last.mode, last.completed)
-    base = expressions.baseline(left, plan.compared, job.traits)
+    base = expressions.baseline(left, plan.compared)
     return expressions.next_snapshot(
         job.view, job.id_column, traits, base=base, compared=plan.compared, kind=plan.kind, dialect=session.dialect
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ import sqlglot.expressions as sge
 from ibis.common.exceptions import IbisError
 
 from edgeprofile.errors import ConfigurationError
-from edgeprofile.reverse_etl.errors import SyncRefused, WarehouseError
+from edgeprofile.reverse_etl.errors import SyncCancelled, SyncRefused, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +115,16 @@ class Session:
     def close(self) -> None:
         """End the session."""
         self.backend.disconnect()
+
+    def recover(self) -> None:
+        """After a cancelled statement: stop it where it runs, and begin anew."""
+        if self.dialect.name == "duckdb":
+            return
+        with suppress(Exception):
+            self.backend.con.cancel()
+        with suppress(Exception):
+            self.backend.disconnect()
+        self.backend = self.warehouse.open().backend
 
     def sibling(self) -> Session:
         """Another session of the same warehouse; in an embedded one, of the same open file."""
@@ -220,6 +230,10 @@ class Session:
         try:
             yield
         except Exception as error:
+            if (
+                "interrupted" in str(error).lower()
+            ):  # DuckDB ends the statement, and hides what the signal's handler raised
+                raise SyncCancelled from error
             if not _is_refusal(error):
                 raise
             hint = f"; {advice}" if advice else ""

@@ -1,0 +1,99 @@
+"""The demo's warehouse: a DuckDB file as a Profiles run would have left it, and customers who go on ordering.
+
+Events lie in ``rudder_events``; identities are stitched (``user_id_graph``), features computed (``user_vars``), and the
+views that ``project/pb_project.yaml`` names stand in the schema ``main``. Everything follows from the number of users.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+__all__ = ["PROJECT", "build", "order"]
+
+PROJECT: Final = Path(__file__).parent / "project"
+"""The Profiles project that belongs to the warehouse."""
+
+_EVENTS: Final = """
+CREATE SCHEMA rudder_events;
+
+CREATE TABLE rudder_events.identifies AS
+SELECT 'u' || i AS user_id,
+       'user' || i || '@example.com' AS email,
+       md5('anonymous' || i) AS anonymous_id,
+       ['UK', 'DE', 'FR', 'IN', 'US', 'BR'][(1 + hash(i) % 6)::BIGINT] AS country,
+       ['free', 'basic', 'pro'][(1 + hash(i + 1) % 3)::BIGINT] AS plan,
+       TIMESTAMP '2025-01-01' + to_seconds((hash(i + 2) % 31536000)::BIGINT) AS occurred_at
+FROM range($users) AS numbers(i);
+
+CREATE TABLE rudder_events.orders AS
+SELECT 'u' || (hash(n) % $users) AS user_id,
+       (500 + hash(n + 1) % 30000)::DECIMAL(12, 2) / 100 AS amount,
+       ['books', 'garden', 'music', 'shoes', 'toys'][(1 + hash(n + 2) % 5)::BIGINT] AS category,
+       TIMESTAMP '2026-01-01' + to_seconds((hash(n + 3) % 15552000)::BIGINT) AS occurred_at
+FROM range(6 * $users) AS numbers(n);
+"""
+
+_STITCHED: Final = """
+CREATE TABLE user_id_graph AS
+UNPIVOT (
+    SELECT 'rid' || md5(user_id) AS user_main_id, user_id, email, anonymous_id FROM rudder_events.identifies
+) ON user_id, email, anonymous_id INTO NAME other_id_type VALUE other_id;
+"""
+
+_FEATURES: Final = """
+CREATE OR REPLACE TABLE user_vars AS
+WITH ordered AS (
+    SELECT user_id, count(*) AS orders, sum(amount)::DECIMAL(12, 2) AS lifetime_value,
+           max(occurred_at) AS last_order_at, list_sort(list_distinct(list(category))) AS favourite_categories
+    FROM rudder_events.orders GROUP BY user_id
+)
+SELECT 'rid' || md5(user_id) AS user_main_id,
+       now() AS valid_at,
+       country, plan, occurred_at::DATE AS first_seen,
+       coalesce(orders, 0) AS orders,
+       coalesce(lifetime_value, 0) AS lifetime_value,
+       last_order_at,
+       coalesce(favourite_categories, []) AS favourite_categories,
+       coalesce(lifetime_value > 1000, false) AS is_vip,
+       round(1.0 / (1 + coalesce(orders, 0)), 4)::DOUBLE AS churn_score
+FROM rudder_events.identifies LEFT JOIN ordered USING (user_id);
+"""
+
+_VIEWS: Final = "CREATE VIEW user_feature_view AS SELECT * FROM user_vars;" + "".join(
+    f"""
+CREATE VIEW {view} AS
+SELECT other_id AS {id_type}, user_vars.* EXCLUDE (user_main_id, valid_at)
+FROM user_vars JOIN user_id_graph USING (user_main_id) WHERE other_id_type = '{id_type}';
+"""  # noqa: S608  # both names stand below
+    for view, id_type in (
+        ("features_by_email", "email"),
+        ("web_personalization", "anonymous_id"),
+        ("user_feature_view_using_user_id", "user_id"),
+    )
+)
+
+
+def build(path: Path, users: int = 10_000) -> None:
+    """Make the warehouse at ``path``, which must not exist yet."""
+    with duckdb.connect(str(path)) as connection:
+        for statement in duckdb.extract_statements(_EVENTS):
+            wanted = {"users": users} if "$users" in statement.query else None
+            connection.execute(statement, wanted)
+        connection.execute(_STITCHED + _FEATURES + _VIEWS)
+
+
+def order(path: Path, emails: list[str], amount: float = 250.0) -> None:
+    """Let customers order once more, now, and let Profiles run again."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            """
+            INSERT INTO rudder_events.orders
+            SELECT user_id, $amount::DECIMAL(12, 2), 'music', now()::TIMESTAMP
+            FROM rudder_events.identifies WHERE email IN (SELECT unnest($emails))
+            """,
+            {"amount": amount, "emails": emails},
+        )
+        connection.execute(_FEATURES)

@@ -1,0 +1,235 @@
+"""Bring the features of a Profiles project from its warehouse to Redis.
+
+Exit code 0: everything was delivered; 1: some rows were not; 2: it did not run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgeprofile.config import load
+from edgeprofile.errors import AmbiguousDestination, ConfigurationError, EdgeProfileError, UnknownDestination
+from edgeprofile.reverse_etl import schedule
+from edgeprofile.reverse_etl.cancel import cancellable
+from edgeprofile.reverse_etl.errors import DeliveryStopped, SyncCancelled
+from edgeprofile.reverse_etl.jobs import make_job
+from edgeprofile.reverse_etl.preview import dry_run, preview
+from edgeprofile.reverse_etl.progress import progress_for
+from edgeprofile.reverse_etl.project import read_project
+from edgeprofile.reverse_etl.siteconfig import locate
+from edgeprofile.reverse_etl.state import State
+from edgeprofile.reverse_etl.sync import SourceSync
+from edgeprofile.reverse_etl.tables import plan_text, status_text
+from edgeprofile.reverse_etl.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from edgeprofile.config import Config, Destination
+    from edgeprofile.reverse_etl.project import Project
+    from edgeprofile.reverse_etl.settings import SyncConfig
+    from edgeprofile.reverse_etl.sync import Observer, Report
+
+__all__ = ["Sync", "add_arguments", "run"]
+
+DELIVERED, SOME_FAILED, DID_NOT_RUN = 0, 1, 2
+_DRY_RUN_ROWS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("action", nargs="?", choices=["status"], help="status: show the last runs instead")
+    parser.add_argument("--config", metavar="FILE", help="the configuration (default: what EDGEPROFILE_CONFIG names)")
+    parser.add_argument("--full", action="store_true", help="send every row, whatever has changed")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON, and no progress")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="show sources, views, keys, columns and mode; write nothing")
+    what.add_argument(
+        "--dry-run",
+        metavar="N",
+        nargs="?",
+        type=_positive,
+        const=_DRY_RUN_ROWS,
+        help=f"print the commands for the first N rows of each source (default {_DRY_RUN_ROWS}); write nothing",
+    )
+    what.add_argument("--watch", metavar="DURATION", help="sync now and then every so often, such as 15m")
+    what.add_argument("--cron", metavar="EXPRESSION", help='sync whenever this says, in UTC, such as "0 * * * *"')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    sync = Sync.of(load(args.config))
+    if args.action == "status":
+        return sync.status(as_json=args.json)
+    if args.plan:
+        return sync.plan(full=args.full, as_json=args.json)
+    if args.dry_run:
+        return sync.dry_run(full=args.full, rows=args.dry_run)
+    try:
+        with cancellable():
+            return _repeated(sync, args)
+    except SyncCancelled:
+        return SOME_FAILED
+
+
+def _repeated(sync: Sync, args: argparse.Namespace) -> int:
+    if args.watch:
+        return sync.watch(schedule.every(args.watch), at_once=True, full=args.full, as_json=args.json)
+    if args.cron:
+        return sync.watch(schedule.by_cron(args.cron), at_once=False, full=args.full, as_json=args.json)
+    return sync.once(full=args.full, as_json=args.json)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+class Sync:
+    """All sources of a project, one warehouse, one destination."""
+
+    def __init__(self, config: SyncConfig, project: Project, destination: Destination) -> None:
+        self._config = config
+        self._project = project
+        self._destination = destination
+        self._warehouse = Warehouse(
+            locate(config, project.connection),
+            view_schema=config.schema,
+            state_schema=config.state_schema,
+            memory=config.warehouse_memory,
+        )
+
+    @classmethod
+    def of(cls, config: Config) -> Sync:
+        """Read the project that the configuration names. Raises ``ConfigurationError`` and its kin."""
+        if config.sync is None:
+            raise ConfigurationError(
+                "is missing: say where the Profiles project and its warehouse are, for example\n\n"
+                '    [sync]\n    project = "path/to/project"\n    warehouse = "duckdb://warehouse.duckdb"',
+                option="[sync]",
+            )
+        project = read_project(Path(config.sync.project), default_view=config.sync.default_view)
+        _refuse_unknown_sources(config.sync, project)
+        return cls(config.sync, project, _destination(config))
+
+    def once(self, *, full: bool = False, as_json: bool = False, observe: Observer | None = None) -> int:
+        """Sync every source once; returns the exit code, the worst of all sources."""
+        reports: list[Report] = []
+        if observe is None:
+            with progress_for(as_json=as_json) as shown:
+                code = self._all(full=full, reports=reports, observe=shown)
+        else:
+            code = self._all(full=full, reports=reports, observe=observe)
+        if as_json:
+            _print_json({"sources": reports, "exitCode": code})
+        return code
+
+    def watch(self, following: Callable[[datetime], datetime], *, at_once: bool, full: bool, as_json: bool) -> int:
+        """Sync again and again, until a signal; ``full`` holds for the first time."""
+        due = datetime.now(UTC) if at_once else following(datetime.now(UTC))
+        while True:
+            time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+            started = datetime.now(UTC)
+            try:
+                self.once(full=full, as_json=as_json)
+            except EdgeProfileError as error:
+                sys.stderr.write(f"edgeprofile: {error}\n")
+            full = False
+            due = following(started)
+
+    def plan(self, *, full: bool, as_json: bool) -> int:
+        """Show what a sync would do."""
+        with self._warehouse.open() as session:
+            jobs = [make_job(session, one, self._config, self._destination) for one in self._project.sources]
+            previews = [preview(session, job, full=full) for job in jobs]
+        if as_json:
+            _print_json({"sources": previews, "notices": self._project.notices})
+        else:
+            sys.stdout.write(plan_text(previews, self._project.notices))
+        return DELIVERED
+
+    def dry_run(self, *, full: bool, rows: int) -> int:
+        """Print the commands for the first rows of each source."""
+        with self._warehouse.open() as session:
+            for source in self._project.sources:
+                job = make_job(session, source, self._config, self._destination)
+                for line in dry_run(session, job, full=full, rows=rows):
+                    sys.stdout.write(f"{line}\n")
+        return DELIVERED
+
+    def status(self, *, as_json: bool) -> int:
+        """Show the last runs."""
+        with self._warehouse.open() as session:
+            runs = State(session).runs()
+        if as_json:
+            _print_json({"runs": runs})
+        else:
+            sys.stdout.write(status_text(runs))
+        return DELIVERED
+
+    def _all(self, *, full: bool, reports: list[Report], observe: Observer) -> int:
+        codes = [DELIVERED]
+        for notice in self._project.notices:
+            sys.stderr.write(f"edgeprofile: {notice}\n")
+        with self._warehouse.open() as session:
+            for source in self._project.sources:
+
+                def seen(report: Report, phase: str) -> None:
+                    if report not in reports:
+                        reports.append(report)
+                    observe(report, phase)
+
+                try:
+                    job = make_job(session, source, self._config, self._destination)
+                    report = SourceSync(session, self._config, self._destination.config, seen).run(job, full=full)
+                    codes.append(SOME_FAILED if report.failed else DELIVERED)
+                except DeliveryStopped as error:
+                    sys.stderr.write(f"edgeprofile: {source.name}: stopped: {error}\n")
+                    codes.append(SOME_FAILED)
+                except EdgeProfileError as error:
+                    sys.stderr.write(f"edgeprofile: {source.name}: {error}\n")
+                    codes.append(DID_NOT_RUN)
+        return max(codes)
+
+
+def _refuse_unknown_sources(config: SyncConfig, project: Project) -> None:
+    known = {(source.entity, source.id_type) for source in project.sources}
+    for index, own in enumerate(config.sources):
+        if (own.entity, own.id) not in known:
+            listed = ", ".join(sorted(f"{entity} by {identity}" for entity, identity in known))
+            raise ConfigurationError(
+                f"the project has no feature view of {own.entity} by {own.id}; it has: {listed}",
+                option=f"sync.sources[{index}]",
+            )
+
+
+def _destination(config: Config) -> Destination:
+    known = tuple(one.id for one in config.destinations)
+    wanted = config.sync.destination if config.sync else ""
+    if wanted:
+        found = next((one for one in config.destinations if one.id == wanted), None)
+        if found is None:
+            raise UnknownDestination(wanted, known)
+    elif len(config.destinations) == 1:
+        found = config.destinations[0]
+    else:
+        raise AmbiguousDestination(known)
+    if found.layout != "profiles":
+        raise ConfigurationError(
+            f'destination {found.id} has layout = "{found.layout}"; a sync writes profiles', option="sync.destination"
+        )
+    return found
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(f"{msgspec.json.encode(value).decode()}\n")
+    sys.stdout.flush()
