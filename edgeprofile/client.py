@@ -89,13 +89,19 @@ class _Face:
     def _identity(self, entity: str, id_type: str, value: str, destination: str | None) -> Identity:
         return self._engine.target(destination).identity(entity, id_type, value)
 
-    def _identities(
-        self, entity: str, id_type: str, values: Iterable[str], destination: str | None
-    ) -> dict[str, Identity]:
-        if isinstance(values, str | bytes):
+    def _cached(
+        self, entity: str, id_type: str, given: Iterable[str], destination: str | None, model: str | None, kind: Any
+    ) -> tuple[dict[str, Any], dict[str, Identity]]:
+        """Of several ids, what the hit path has, and the identities of the others."""
+        if isinstance(given, str | bytes):
             raise InvalidIdentity("values must be an iterable of ids, not one id: pass [value]", member="value")
+        values = list(given)
         target = self._engine.target(destination)
-        return {value: target.identity(entity, id_type, value) for value in values}
+        if destination is None and model is None and kind is None and all(type(value) is str for value in values):
+            found, values = self._hits.get_many(entity, id_type, values)
+        else:
+            found = {}
+        return found, {value: target.identity(entity, id_type, value) for value in values}
 
     def _deadline(self, timeout: float | None) -> float:
         return self._engine.clock() + (self._engine.config.limits.timeout if timeout is None else timeout)
@@ -195,6 +201,39 @@ class Client(_Face):
         """
         return self._hits.get(entity, id_type, value, destination, model, type, timeout)
 
+    @overload
+    def get_many(
+        self,
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        *,
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Profile | None]: ...
+    @overload
+    def get_many(
+        self,
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        *,
+        model: str,
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Any]: ...
+    @overload
+    def get_many(
+        self,
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        *,
+        model: str | None = None,
+        type: type[T],
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, T | None]: ...
     def get_many(
         self,
         entity: str,
@@ -207,10 +246,13 @@ class Client(_Face):
         timeout: float | None = None,
     ) -> dict[str, Any]:
         """Profiles of several ids, by id, in the order given; all misses share a round trip. Arguments as of `get`."""
-        identities = self._identities(entity, id_type, values, destination)
-        self._engine.start()
-        answers = self._engine.lookups.read_many(identities.values(), self._deadline(timeout))
-        return {value: self._present(answer, model, type) for value, answer in zip(identities, answers, strict=True)}
+        found, missing = self._cached(entity, id_type, values, destination, model, type)
+        if missing:
+            self._engine.start()
+            answers = self._engine.lookups.read_many(missing.values(), self._deadline(timeout))
+            for value, answer in zip(missing, answers, strict=True):
+                found[value] = self._present(answer, model, type)
+        return found
 
     def delete(
         self,
@@ -313,6 +355,39 @@ class AsyncClient(_Face):
         answer = await self._read(entity, id_type, value, destination, timeout)
         return self._present(answer, model, type)
 
+    @overload
+    async def get_many(
+        self,
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        *,
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Profile | None]: ...
+    @overload
+    async def get_many(
+        self,
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        *,
+        model: str,
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Any]: ...
+    @overload
+    async def get_many(
+        self,
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        *,
+        model: str | None = None,
+        type: type[T],
+        destination: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, T | None]: ...
     async def get_many(
         self,
         entity: str,
@@ -324,11 +399,14 @@ class AsyncClient(_Face):
         type: Any = None,
         timeout: float | None = None,
     ) -> dict[str, Any]:
-        """Profiles of several ids, by id, in the order given; all misses share a round trip."""
-        identities = self._identities(entity, id_type, values, destination)
-        self._engine.start()
-        answers = await self._engine.lookups.aread_many(identities.values(), self._deadline(timeout))
-        return {value: self._present(answer, model, type) for value, answer in zip(identities, answers, strict=True)}
+        """Profiles of several ids, by id, in the order given; all misses share a round trip. Arguments as of `get`."""
+        found, missing = self._cached(entity, id_type, values, destination, model, type)
+        if missing:
+            self._engine.start()
+            answers = await self._engine.lookups.aread_many(missing.values(), self._deadline(timeout))
+            for value, answer in zip(missing, answers, strict=True):
+                found[value] = self._present(answer, model, type)
+        return found
 
     def peek_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes | None:
         """The encoded ``data`` of a cached, fresh profile: ``{}`` for one that is known to be absent; None for a miss."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
 from edgeprofile.client import AsyncClient, Client
-from edgeprofile.config import Config, from_keywords
+from edgeprofile.config import Config, from_keywords, from_mapping
 from edgeprofile.engine import Engine
+from edgeprofile.errors import ConfigurationError
 from edgeprofile.hits import Hits
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Unpack
 
     from edgeprofile.config import Keywords
@@ -60,10 +61,11 @@ class _Default:
             clients[0].close()
 
     def _both(self) -> tuple[Client, AsyncClient]:
-        if self._clients is not None:
-            return self._clients
-        with self._lock:
-            return self._clients or self._install(Engine(from_keywords()))
+        clients = self._clients
+        if clients is None:
+            with self._lock:
+                clients = self._clients or self._install(Engine(from_keywords()))
+        return clients
 
     def _install(self, engine: Engine) -> tuple[Client, AsyncClient]:
         self._clients = Client(engine), AsyncClient(engine)
@@ -113,6 +115,36 @@ else:
     get.__module__, get.__qualname__, get.__doc__ = __name__, "get", Client.get.__doc__
 
 
+@overload
+def get_many(
+    entity: str,
+    id_type: str,
+    values: Iterable[str],
+    *,
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, Profile | None]: ...
+@overload
+def get_many(
+    entity: str,
+    id_type: str,
+    values: Iterable[str],
+    *,
+    model: str,
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, Any]: ...
+@overload
+def get_many(
+    entity: str,
+    id_type: str,
+    values: Iterable[str],
+    *,
+    model: str | None = None,
+    type: type[T],
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, T | None]: ...
 def get_many(entity: str, id_type: str, values: Iterable[str], **how: Any) -> dict[str, Any]:
     """Profiles of several ids, by id, in the order given; all misses share a round trip. As `Client.get_many`."""
     return _default.client.get_many(entity, id_type, values, **how)
@@ -148,9 +180,40 @@ async def aget(entity: str, id_type: str, value: str, **how: Any) -> Any:
     return await _default.twin.get(entity, id_type, value, **how)
 
 
+@overload
+async def aget_many(
+    entity: str,
+    id_type: str,
+    values: Iterable[str],
+    *,
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, Profile | None]: ...
+@overload
+async def aget_many(
+    entity: str,
+    id_type: str,
+    values: Iterable[str],
+    *,
+    model: str,
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, Any]: ...
+@overload
+async def aget_many(
+    entity: str,
+    id_type: str,
+    values: Iterable[str],
+    *,
+    model: str | None = None,
+    type: type[T],
+    destination: str | None = None,
+    timeout: float | None = None,
+) -> dict[str, T | None]: ...
 async def aget_many(entity: str, id_type: str, values: Iterable[str], **how: Any) -> dict[str, Any]:
     """As `get_many`, for a task."""
-    return await _default.twin.get_many(entity, id_type, values, **how)
+    found: dict[str, Any] = await _default.twin.get_many(entity, id_type, values, **how)
+    return found
 
 
 def peek(entity: str, id_type: str, value: str, *, destination: str | None = None) -> Profile | None:
@@ -158,16 +221,20 @@ def peek(entity: str, id_type: str, value: str, *, destination: str | None = Non
     return _default.client.peek(entity, id_type, value, destination=destination)
 
 
-def configure(config: Config | str | os.PathLike[str] | None = None, **options: Unpack[Keywords]) -> None:
-    """Configure the default client: from a `Config`, or from a file's path, with keywords over both.
+def configure(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str] | None = None, **options: Unpack[Keywords]
+) -> None:
+    """Configure the default client: from a file's path with keywords over it, or from a `Config` or a mapping, whole.
 
     ``configure(address="127.0.0.1:6379", cluster_mode=False, workspace_id="1Wsp", destination_id="2Dest")``. Does no
     I/O beyond reading the file; a client that was in use is closed. Raises `ConfigurationError`.
     """
-    if isinstance(config, Config):
-        _default.configure(config)
-    else:
+    if config is None or isinstance(config, str | os.PathLike):
         _default.configure(from_keywords(config, **options))
+    elif options:
+        raise ConfigurationError(f"a {type(config).__name__} is a whole configuration: say {', '.join(options)} in it")
+    else:
+        _default.configure(config if isinstance(config, Config) else from_mapping(config, "the mapping given"))
 
 
 def stats() -> Stats:

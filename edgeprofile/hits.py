@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from edgeprofile.core.pool import Tree
     from edgeprofile.profile import Profile
@@ -30,11 +30,11 @@ def miss(*_args: Any) -> Any:
 class Hits:
     """The ``get`` of one client: ``get(entity, id_type, value)`` from the tree of its default destination.
 
-    ``slow`` takes ``(entity, id_type, value, destination, model, type, timeout)``. The tree can be replaced while
-    lookups run.
+    ``slow`` takes ``(entity, id_type, value, destination, model, type, timeout)``. ``get_many(entity, id_type, values)``
+    gives what is cached, by value, and the values that are not. The tree can be replaced while lookups run.
     """
 
-    def __init__(self, slow: Callable[..., Any], tree: Tree) -> None:
+    def __init__(self, slow: Callable[..., Any], tree: Tree) -> None:  # noqa: C901 (closures over the same cells)
         clock = time.monotonic
         hits = 0
 
@@ -62,6 +62,27 @@ class Hits:
                 pass
             return slow(entity, id_type, value, destination, model, type, timeout)
 
+        def get_many(entity: str, id_type: str, values: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+            nonlocal hits
+            found = dict.fromkeys(values)
+            try:
+                entries = tree[entity][id_type]
+            except (KeyError, TypeError):
+                return found, list(found)
+            missing = []
+            now = clock()
+            for value in found:
+                entry = entries.get(value)
+                if entry is not None and now < entry.ready_until:
+                    data = entry.data
+                    if now < entry.lease.until:
+                        entry.used = True
+                        found[value] = data
+                        continue
+                missing.append(value)
+            hits += len(found) - len(missing)
+            return found, missing
+
         def rebind(new: Tree) -> None:
             nonlocal tree
             tree = new
@@ -70,6 +91,7 @@ class Hits:
             return hits
 
         self.get = get
+        self.get_many = get_many
         self.rebind = rebind
         self.count = count
 
