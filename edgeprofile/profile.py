@@ -280,8 +280,8 @@ def _convert(data: dict[str, Any], model: str | None, kind: Any) -> Any:
 
 def _misfit(message: str) -> str:
     """The message of msgspec without what it may quote from the traits."""
-    problem, _, path = message.partition(" - at ")
-    return f"{problem if problem.startswith(('Expected', 'Object')) else 'invalid value'}, at {path or '`$`'}"
+    problem, _, path = message.partition(" - at `$")
+    return f"{problem if problem.startswith(('Expected', 'Object')) else 'invalid value'}, at `${path or '`'}"
 
 
 def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float], *, stale: bool) -> Profile:
