@@ -77,6 +77,7 @@ UNAVAILABLE: Final = error(503, "Profiles cannot be read at the moment", b"Retry
 
 _UNUSABLE: Final = error(502, "What Redis holds for this id is no profile that can be served")
 
+_MEMBERS: Final = {"id_type": "id.type", "value": "id.value"}
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -92,7 +93,7 @@ def failure(reason: EdgeProfileError) -> Answer:
     invites to ask again. The text is fixed: addresses and rights of the installation are for its log alone.
     """
     if isinstance(reason, InvalidIdentity):
-        return error(400, str(reason))
+        return error(400, f"{_MEMBERS.get(reason.member, reason.member)}: {reason}")
     if isinstance(reason, UnknownDestination):
         return INVALID_DESTINATION
     return _UNUSABLE if isinstance(reason, WrongType | ReplyTooLarge | ProtocolViolation) else UNAVAILABLE

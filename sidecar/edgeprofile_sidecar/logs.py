@@ -10,10 +10,14 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-__all__ = ["Seldom", "configure", "origin"]
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["Seldom", "configure", "handler", "origin"]
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -64,8 +68,13 @@ def origin(error: BaseException) -> dict[str, object]:
     }
 
 
-def configure(level: str = "INFO") -> None:
-    """Send the process' logs to standard error as JSON lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+def handler(stream: TextIO) -> logging.Handler:
+    """What writes records as JSON lines."""
+    made = logging.StreamHandler(stream)
+    made.setFormatter(_JsonFormatter())
+    return made
+
+
+def configure() -> None:
+    """Send the process' logs to standard error, from ``INFO`` on."""
+    logging.basicConfig(level=logging.INFO, handlers=[handler(sys.stderr)], force=True)

@@ -157,11 +157,11 @@ async def _connect(client: AsyncClient) -> None:
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await asyncio.sleep(seconds)
         try:
             await action()
         except Exception as error:  # noqa: BLE001  # one failed round must not be the last
             _log.error("housekeeping failed", extra=origin(error))
+        await asyncio.sleep(seconds)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -1,0 +1,40 @@
+"""When the sidecar is ready, and what it says if not."""
+
+import pytest
+
+from edgeprofile import DestinationStatus
+from edgeprofile_sidecar.health import Health
+
+LIVE = DestinationStatus(destination="2Live", state="live", ready=True)
+UNPROVEN = DestinationStatus(destination="2Ping", state="unproven", reason="pings only", ready=True)
+GONE = DestinationStatus(destination="2Gone", state="disconnected", reason="connection refused")
+
+
+def health(*statuses: DestinationStatus, policy: str = "strict", serving: bool = True) -> Health:
+    made = Health(lambda: {status.destination: status for status in statuses}, policy)
+    made.serving = serving
+    return made
+
+
+def test_all_live_or_declared_unproven_is_ready():
+    readiness = health(LIVE, UNPROVEN).readiness()
+    assert readiness.ready
+    assert readiness.reasons == ()
+    assert set(readiness.destinations) == {"2Live", "2Ping"}
+
+
+def test_one_that_is_not_is_named_with_its_reason():
+    readiness = health(LIVE, GONE).readiness()
+    assert not readiness.ready
+    assert readiness.reasons == ("destination 2Gone: disconnected (connection refused)",)
+
+
+def test_serve_stale_asks_no_destination():
+    assert health(GONE, policy="serve-stale").readiness().ready
+
+
+@pytest.mark.parametrize("policy", ["strict", "serve-stale"])
+def test_a_sidecar_that_starts_or_stops_is_not_ready(policy):
+    readiness = health(LIVE, policy=policy, serving=False).readiness()
+    assert not readiness.ready
+    assert readiness.reasons == ("the sidecar is starting or stopping",)
