@@ -99,13 +99,13 @@ class Bench:
         self.result.samples[name] = {**summary(values), "data": list(values)}
 
     def time_lookups(
-        self, children: Mapping[str, Child], *, most: int = 1_000_000, note: str = ""
+        self, children: Mapping[str, Child], trace: str, *, most: int = 1_000_000, note: str = ""
     ) -> dict[str, list[float]]:
-        """Interleaved rounds; seconds for one lookup, by contender and round."""
-        settings = self.settings
-        costs = rounds.seconds_per_lookup(children, rounds=settings.rounds, seconds=settings.round_seconds, most=most)
+        """Interleaved rounds over that trace; seconds for one lookup, by contender and round."""
+        plan = {"rounds": self.settings.rounds, "seconds": self.settings.round_seconds, "most": most}
+        costs = rounds.seconds_per_lookup(children, trace, **plan)
         for name, values in costs.items():
-            self.keep(title(name) + note, values)
+            self.keep(f"{title(name)}, {note or trace}", values)
         return costs
 
 

@@ -50,6 +50,8 @@ def serve(distributions: Iterable[str], **tasks: Task) -> None:
 
 def _run(tasks: Mapping[str, Task], distributions: Iterable[str], say: Callable[[Mapping[str, Any]], None]) -> None:
     spec = json.loads(sys.stdin.readline())
+    if "cpu" in spec:
+        os.sched_setaffinity(0, {spec["cpu"]})
     if spec["task"] not in tasks:
         raise CannotMeasure(f"has no task {spec['task']!r}")
     with tasks[spec["task"]](spec) as measure:
@@ -63,11 +65,11 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
 
 
 def lookups(spec: Spec, run: Callable[[list[str]], None]) -> Round:
-    """A round that times `run` over the next ids of the trace that the specification names."""
-    trace = trace_of(spec)
+    """A round that times `run` over the next ids of the trace that the request names."""
+    traces = _Traces(spec)
 
     def measure(request: Mapping[str, Any]) -> dict[str, Any]:
-        ids = trace.take(request["operations"])
+        ids = traces.take(request)
         start = time.perf_counter()
         run(ids)
         return {"seconds": time.perf_counter() - start, "operations": len(ids)}
@@ -77,7 +79,7 @@ def lookups(spec: Spec, run: Callable[[list[str]], None]) -> Round:
 
 def alookups(spec: Spec, loop: Loop, run: Callable[[list[str]], Awaitable[None]]) -> Round:
     """As `lookups`, for a coroutine function; the clock runs inside the loop."""
-    trace = trace_of(spec)
+    traces = _Traces(spec)
 
     async def timed(ids: list[str]) -> float:
         start = time.perf_counter()
@@ -85,10 +87,24 @@ def alookups(spec: Spec, loop: Loop, run: Callable[[list[str]], Awaitable[None]]
         return time.perf_counter() - start
 
     def measure(request: Mapping[str, Any]) -> dict[str, Any]:
-        ids = trace.take(request["operations"])
+        ids = traces.take(request)
         return {"seconds": loop.run(timed(ids)), "operations": len(ids)}
 
     return measure
+
+
+class _Traces:
+    """The traces of one contender, each made when it is first asked for."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._ids = data.identities(spec["entries"])
+        self._made: dict[str, Trace] = {}
+
+    def take(self, request: Mapping[str, Any]) -> list[str]:
+        name = request["trace"]
+        if name not in self._made:
+            self._made[name] = Trace(name, self._ids, length=max(TRACE_LENGTH, len(self._ids)))
+        return self._made[name].take(request["operations"])
 
 
 def events_taken_in(count: Callable[[], int]) -> Round:
@@ -101,10 +117,6 @@ def events_taken_in(count: Callable[[], int]) -> Round:
         return {"done": time.monotonic(), "events": events, "cpu": cpu_seconds()}
 
     return measure
-
-
-def trace_of(spec: Spec) -> Trace:
-    return Trace(spec["trace"], data.identities(spec["entries"]), length=spec.get("length", TRACE_LENGTH))
 
 
 def cpu_seconds() -> float:

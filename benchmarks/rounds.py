@@ -24,14 +24,14 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 def seconds_per_lookup(
-    children: Mapping[str, Child], *, rounds: int, seconds: float, most: int = 1_000_000
+    children: Mapping[str, Child], trace: str, *, rounds: int, seconds: float, most: int
 ) -> dict[str, list[float]]:
     """Time `rounds` interleaved rounds of about `seconds` each (at most `most` lookups); the cost of one lookup in each."""
-    sizes = {name: _calibrated(child, seconds, most) for name, child in children.items()}
+    sizes = {name: _calibrated(child, trace, seconds, most) for name, child in children.items()}
     costs: dict[str, list[float]] = {name: [] for name in children}
     for number in range(rounds):
         for name in rotated(list(children), number):
-            costs[name].append(_cost(children[name].ask({"operations": sizes[name]})))
+            costs[name].append(_cost(children[name].ask({"trace": trace, "operations": sizes[name]})))
     return costs
 
 
@@ -61,10 +61,10 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     return {name: getattr(stats, name) for name in ("min", "q1", "median", "q3", "max", "mean", "stddev", "rounds")}
 
 
-def _calibrated(child: Child, seconds: float, most: int) -> int:
+def _calibrated(child: Child, trace: str, seconds: float, most: int) -> int:
     operations = FIRST_GUESS
     while True:  # the first call warms up; a round that took a fifth of the time is good enough to judge by
-        cost = _cost(child.ask({"operations": operations}))
+        cost = _cost(child.ask({"trace": trace, "operations": operations}))
         wanted = max(1, min(most, int(seconds / cost)))
         if operations * 5 >= wanted:
             return wanted

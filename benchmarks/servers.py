@@ -1,5 +1,6 @@
 """Real servers for the measurements: the embedded Valkey, or a Redis on the path."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,11 @@ def valkey(**options: str) -> Iterator[Address]:
         yield {"host": server.host, "port": server.port}
     finally:
         server.stop()
+
+
+def pin(server: Address, cpu: int) -> None:
+    """Keep the server on one processor."""
+    os.sched_setaffinity(int(information(server)["process_id"]), {cpu})
 
 
 def fill(server: Address, profiles: int, size: int = 20) -> None:

@@ -7,6 +7,7 @@ from itertools import accumulate, cycle, islice
 
 ZIPF_EXPONENT = 0.99  # YCSB's
 SCAN_SHARE = 0.1
+HOT = 100
 
 
 def one(ids: Sequence[str], _chance: random.Random) -> Iterator[str]:
@@ -17,6 +18,11 @@ def one(ids: Sequence[str], _chance: random.Random) -> Iterator[str]:
 def loop(ids: Sequence[str], _chance: random.Random) -> Iterator[str]:
     """Each id once, in order, then again: the worst case of LRU."""
     return cycle(ids)
+
+
+def hot(ids: Sequence[str], chance: random.Random) -> Iterator[str]:
+    """A hundred of the ids, again and again: the CPU's caches hold them, and what is measured is the code."""
+    return cycle(chance.sample(ids, min(HOT, len(ids))))
 
 
 def uniform(ids: Sequence[str], chance: random.Random) -> Iterator[str]:
@@ -40,7 +46,7 @@ def scan(ids: Sequence[str], chance: random.Random) -> Iterator[str]:
 
 
 TRACES: dict[str, Callable[[Sequence[str], random.Random], Iterator[str]]] = {
-    function.__name__: function for function in (one, loop, uniform, zipf, scan)
+    function.__name__: function for function in (one, hot, loop, uniform, zipf, scan)
 }
 
 

@@ -9,7 +9,7 @@ Figure = tuple[str, Callable[[Bench], None]]
 
 MAIN: dict[str, Figure] = {
     "hit": ("A hit in the process", hit.measure),
-    "miss": ("A miss, synchronous", miss.measure),
+    "miss": ("A miss, synchronous", miss.synchronous),
     "feed": ("Change events taken in", feed.measure),
     "sidecar": ("A hot profile over HTTP", sidecar.measure),
     "staleness": ("Staleness seen under 1,000 writes a second", staleness.measure),
@@ -17,7 +17,7 @@ MAIN: dict[str, Figure] = {
 FURTHER: dict[str, Figure] = {
     "bound": ("A hit through a bound lookup", further.bound),
     "many": ("Many hits in one call", further.many),
-    "async": ("Misses of asynchronous callers", further.asynchronous),
+    "async": ("Misses of asynchronous callers", miss.asynchronous),
     "growth": ("A hit among more and more entries", further.growth),
     "memory": ("Memory and warming", start.memory),
     "import": ("Importing", start.imports),

@@ -1,21 +1,18 @@
-"""Further figures in the process: other ways to look up, asynchronous callers, cold storms, growth."""
+"""Further figures of hits: other ways to look up, and growth."""
 
 from benchmarks import servers
 from benchmarks.bench import Bench, server_spec, title
-from benchmarks.rows import Row, Target, at_least, at_most, times_faster, times_the_cost
+from benchmarks.rows import at_most, times_the_cost
 
 OURS = "edgeprofile"
 FLOOR = "dictionary"
-PEER = "redis_py"
 BATCH = 100
-TASKS = 64
-MOST = {"amiss": 400, "storm": 2_000}  # lookups a round: the ids must last for all rounds
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def bound(bench: Bench) -> None:
     """A lookup bound beforehand, against a function around one `dict.get` with a string."""
-    costs = _hits(bench, [f"{FLOOR}:bound", f"{OURS}:bound"], bench.settings.entries, "zipf")
+    costs = _hits(bench, [f"{FLOOR}:bound", f"{OURS}:bound"], bench.settings.entries, "hot")
     if f"{OURS}:bound" in costs:
         ours, floor = costs[f"{OURS}:bound"], costs[f"{FLOOR}:bound"]
         bench.add(times_the_cost("hit through a bound lookup", ours, floor, at_most(1.6), title(FLOOR)))
@@ -23,7 +20,7 @@ def bound(bench: Bench) -> None:
 
 def many(bench: Bench) -> None:
     """`get_many` of cached ids, against as many single hits; the cost is that of one id."""
-    costs = _hits(bench, [OURS, f"{OURS}:many"], bench.settings.entries, "zipf")
+    costs = _hits(bench, [OURS, f"{OURS}:many"], bench.settings.entries, "hot")
     if len(costs) == 2:
         name = f"get_many of {BATCH} cached ids, each"
         bench.add(times_the_cost(name, costs[f"{OURS}:many"], costs[OURS], at_most(0.6), "single hits"))
@@ -33,39 +30,15 @@ def growth(bench: Bench) -> None:
     """Uniform lookups over ever more entries: what remains beside the bare dict is ours."""
     for entries in SIZES:
         if bench.settings.mode == "full" or entries <= bench.settings.entries:
-            costs = _hits(bench, [FLOOR, OURS], entries, "uniform", f", {entries:,} entries")
+            costs = _hits(bench, [FLOOR, OURS], entries, "uniform", f"uniform, {entries:,} entries")
             if OURS in costs:
                 name = f"hit, uniform over {entries:,} entries"
                 bench.add(times_the_cost(name, costs[OURS], costs[FLOOR], None, title(FLOOR)))
 
 
-def asynchronous(bench: Bench) -> None:
-    """Misses of one task after another, and of many tasks at once."""
-    one = _misses(bench, "amiss")
-    storm = _misses(bench, "storm")
-    peer = f"{title(PEER)} HGETALL + PTTL"
-    if OURS in one:
-        bench.add(times_the_cost("async miss", one[OURS], one[PEER], at_most(1.25), peer))
-    if OURS in storm:
-        bench.add(_storm(storm, at_least(3), peer))
-
-
-def _storm(costs: dict[str, list[float]], target: Target, peer: str) -> Row:
-    return times_faster(f"cold storm, {TASKS} tasks", costs[OURS], costs[PEER], target, peer)
-
-
 def _hits(bench: Bench, names: list[str], entries: int, trace: str, note: str = "") -> dict[str, list[float]]:
     with servers.valkey() as server:
         servers.fill(server, entries)
-        spec = {**server_spec(server), "entries": entries, "trace": trace, "batch": BATCH}
+        spec = {**server_spec(server), "entries": entries, "batch": BATCH}
         with bench.contenders(names, "hit", **spec) as present:
-            return bench.time_lookups(present, note=note)
-
-
-def _misses(bench: Bench, task: str) -> dict[str, list[float]]:
-    entries = bench.settings.entries
-    with servers.valkey() as server:
-        servers.fill(server, entries)
-        spec = {**server_spec(server), "entries": entries, "trace": "loop", "length": entries, "tasks": TASKS}
-        with bench.contenders([PEER, OURS], task, **spec) as present:
-            return bench.time_lookups(present, most=MOST[task], note=f", {task}")
+            return bench.time_lookups(present, trace, note=note)
