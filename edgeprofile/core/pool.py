@@ -138,7 +138,7 @@ class Pool:
         if isinstance(data, Profile):
             return data
         growth = self._growth(profile)
-        if self._is_in(entry) and self._weigh(entry.value, data) + growth <= self._limit:
+        if self._may_grow(entry, growth):
             self._make_room(growth)
             if entry.lease is not ENDED:
                 self.size += growth
@@ -191,9 +191,11 @@ class Pool:
     def _is_large(self, data: bytes | Profile | None) -> bool:
         return data is not None and len(data if isinstance(data, bytes) else data.json) > self._largest
 
-    def _is_in(self, entry: Entry) -> bool:
+    def _may_grow(self, entry: Entry, growth: int) -> bool:
         space = self._spaces.get(entry.home)
-        return space is not None and space.entries.get(entry.value) is entry
+        if space is None or space.entries.get(entry.value) is not entry:
+            return False
+        return space.size + self._weigh(entry.value, entry.data) + growth <= self._limit
 
     def _remove(self, entry: Entry) -> None:
         """Out of its space; its place in the queue becomes a tombstone."""
