@@ -62,18 +62,19 @@ SELECT 'rid' || md5(user_id) AS user_main_id,
 FROM rudder_events.identifies LEFT JOIN ordered USING (user_id);
 """
 
-_VIEWS: Final = "CREATE VIEW user_feature_view AS SELECT * FROM user_vars;" + "".join(
-    f"""
-CREATE VIEW {view} AS
-SELECT other_id AS {id_type}, user_vars.* EXCLUDE (user_main_id, valid_at)
-FROM user_vars JOIN user_id_graph USING (user_main_id) WHERE other_id_type = '{id_type}';
-"""  # noqa: S608  # both names stand below
-    for view, id_type in (
-        ("features_by_email", "email"),
-        ("web_personalization", "anonymous_id"),
-        ("user_feature_view_using_user_id", "user_id"),
+_DEFAULT_VIEW: Final = "CREATE VIEW user_feature_view AS SELECT * FROM user_vars;"
+_VIEWS: Final = {
+    "features_by_email": "email",
+    "web_personalization": "anonymous_id",
+    "user_feature_view_using_user_id": "user_id",
+}
+
+
+def _view(name: str, id_type: str) -> str:
+    return (
+        f"CREATE VIEW {name} AS SELECT other_id AS {id_type}, user_vars.* EXCLUDE (user_main_id, valid_at) "  # noqa: S608  # our own names
+        f"FROM user_vars JOIN user_id_graph USING (user_main_id) WHERE other_id_type = '{id_type}';"
     )
-)
 
 
 def build(path: Path, users: int = 10_000) -> None:
@@ -82,7 +83,9 @@ def build(path: Path, users: int = 10_000) -> None:
         for statement in duckdb.extract_statements(_EVENTS):
             wanted = {"users": users} if "$users" in statement.query else None
             connection.execute(statement, wanted)
-        connection.execute(_STITCHED + _FEATURES + _VIEWS)
+        connection.execute(_STITCHED + _FEATURES + _DEFAULT_VIEW)
+        for name, id_type in _VIEWS.items():
+            connection.execute(_view(name, id_type))
 
 
 def order(path: Path, emails: list[str], amount: float = 250.0) -> None:
