@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeprofile.errors import LookupTimeout, RedisUnavailable
+from edgeprofile.errors import LookupTimeout, ProtocolViolation, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.resp import ReplyReader, pack
 
@@ -136,6 +136,8 @@ class BlockingWire:
 
     def _send_queued(self, deadline: float) -> None:
         connection = self._socket or self._connect(deadline)
+        # Before anything counts as in flight: a command that was never written would take the next one's reply.
+        connection.settimeout(_remaining(deadline))
         with self._mutex:
             batch = [call for call in self._queue if not call.abandoned]
             self._queue.clear()
@@ -145,7 +147,6 @@ class BlockingWire:
         now = time.monotonic()
         for call in batch:
             call.sent = now
-        connection.settimeout(_remaining(deadline))
         try:
             connection.sendall(b"".join([call.payload for call in batch]))
         except TimeoutError as error:
@@ -164,12 +165,16 @@ class BlockingWire:
             self._deal(reply)
 
     def _deal(self, reply: Any) -> None:
-        call = self._in_flight[0]
-        call.replies.append(reply)
-        if len(call.replies) == call.expects:
-            with self._mutex:
-                self._in_flight.popleft()
-            call.rouse()
+        with self._mutex:
+            if not self._in_flight:
+                name = self._endpoint.name
+                raise ProtocolViolation(f"{name} answered what nobody asked", node=name)
+            call = self._in_flight[0]
+            call.replies.append(reply)
+            if len(call.replies) < call.expects:
+                return
+            self._in_flight.popleft()
+        call.rouse()
 
     def _connect(self, deadline: float) -> socket.socket:
         timeout = min(self._connect_timeout, _remaining(deadline))
