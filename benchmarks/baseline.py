@@ -32,12 +32,15 @@ class Shortfall(msgspec.Struct, frozen=True):
 
 
 def load(path: Path = PATH) -> Baseline:
+    """The committed baseline; an empty one where none is."""
+    if not path.exists():
+        return Baseline(machine={}, scores={})
     return msgspec.json.decode(path.read_bytes(), type=Baseline)
 
 
 def write(found: Report, path: Path = PATH) -> None:
     """Make this run the baseline of its mode; the other mode's scores stay."""
-    kept = load(path).scores if path.exists() else {}
+    kept = load(path).scores
     kept[found.settings.mode] = {**kept.get(found.settings.mode, {}), **scores(found.results)}
     encoded = msgspec.json.encode(Baseline(machine=found.machine, scores=kept))
     path.write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
@@ -48,7 +51,7 @@ def scores(results: Iterable[Result]) -> dict[str, float]:
 
 
 def shortfalls(results: Iterable[Result], baseline: Mapping[str, float]) -> list[Shortfall]:
-    """Rows more than `TOLERANCE` below their baseline, rows that the baseline knows and this run lacks included."""
+    """Rows more than `TOLERANCE` below their baseline; what only one of the two knows is not judged."""
     found = []
     for result in results:
         for row in result.rows:

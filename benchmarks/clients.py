@@ -1,6 +1,7 @@
 """A load generator in plain asyncio, for machines without wrk: slower, so it understates every server that is faster."""
 
 import asyncio
+import random
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -19,9 +20,10 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class Client(asyncio.Protocol):
     """One connection with one request under way."""
 
-    def __init__(self, requests: Iterator[bytes], latencies: list[float]) -> None:
+    def __init__(self, requests: Iterator[bytes], latencies: list[float], pause: float) -> None:
         self._requests = requests
         self._latencies = latencies
+        self._pause = pause
         self._received = b""
         self._asked = 0.0
         self.failed = 0
@@ -42,7 +44,10 @@ class Client(asyncio.Protocol):
         self._latencies.append(time.perf_counter() - self._asked)
         self.failed += not self._received.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2"))
         self._received = b""
-        self._ask()
+        if self._pause:
+            asyncio.get_running_loop().call_later(random.expovariate(1 / self._pause), self._ask)
+        else:
+            self._ask()
 
     def _ask(self) -> None:
         self._asked = time.perf_counter()
@@ -60,13 +65,13 @@ def http(spec: Spec) -> Iterator[Round]:
     endpoint = spec["endpoint"]
     requests = [_request(endpoint, body.encode()) for body in spec["bodies"]]
 
-    async def load(connections: int, seconds: float) -> dict[str, Any]:
+    async def load(connections: int, seconds: float, pause: float) -> dict[str, Any]:
         latencies: list[float] = []
         source, where = cycle(requests), urlsplit(endpoint["url"])
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         clients = [
-            (await loop.create_connection(lambda: Client(source, latencies), where.hostname, where.port))[1]
+            (await loop.create_connection(lambda: Client(source, latencies, pause), where.hostname, where.port))[1]
             for _ in range(connections)
         ]
         await asyncio.sleep(seconds)
@@ -76,7 +81,8 @@ def http(spec: Spec) -> Iterator[Round]:
         return _summary(sorted(latencies), elapsed, failed)
 
     def measure(request: Mapping[str, Any]) -> dict[str, Any]:
-        return asyncio.run(load(request["connections"], request["seconds"]))
+        connections, rate = request["connections"], request.get("rate")
+        return asyncio.run(load(connections, request["seconds"], connections / rate if rate else 0.0))
 
     yield measure
 

@@ -39,44 +39,50 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "benchmarks.clients (asyncio; wrk is not on the path)"
 
 
-def run(endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float) -> Load:
-    """Keep `connections` requests under way for `seconds`, the bodies in turn.
+def run(
+    endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float, rate: float = 0.0
+) -> Load:
+    """Keep `connections` requests under way for `seconds`, the bodies in turn; or ask about `rate` times a second in all.
 
     Raises:
         ContenderFailed: Any request failed or was answered with an error.
     """
     if shutil.which("wrk"):
-        found = _wrk(endpoint, bodies, connections, seconds)
+        found = _wrk(_script(endpoint, bodies) + _paced(connections, rate) + _REPORT, endpoint, connections, seconds)
     else:
-        found = _own(endpoint, bodies, connections, seconds)
+        found = _own(endpoint, bodies, {"connections": connections, "seconds": seconds, "rate": rate})
     if found["failed"] or not found["requests"]:
         raise ContenderFailed(f"{found['failed']} of {found['requests']} requests to {endpoint['path']} failed")
     latencies = {name: found[name] / 1e6 for name in ("p50", "p90", "p99", "p999", "worst")}
     return Load(rate=found["requests"] / found["microseconds"] * 1e6, **latencies)
 
 
-def _wrk(endpoint: Mapping[str, Any], bodies: Sequence[bytes], connections: int, seconds: float) -> dict[str, Any]:
+def _wrk(text: str, endpoint: Mapping[str, Any], connections: int, seconds: float) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_script(endpoint, bodies) + _REPORT)
+        script.write(text)
         script.flush()
-        command = [
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{max(1, round(seconds))}s",
-            "--timeout",
-            "10s",
-            "-s",
-            script.name,
-        ]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
         done = subprocess.run(
-            [*command, endpoint["url"]], capture_output=True, text=True, check=False, timeout=seconds + 60
+            [*command, "-s", script.name, endpoint["url"]],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + 60,
         )
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
             return found
     raise ContenderFailed(f"wrk failed: {done.stderr or done.stdout}")
+
+
+def _paced(connections: int, rate: float) -> str:
+    """Each connection waits a random time (milliseconds, exponentially distributed) before it asks again."""
+    if not rate:
+        return ""
+    return (
+        f"delay = function() return math.floor(-math.log(1 - math.random()) * {connections / rate * 1e3} + 0.5) end\n"
+    )
 
 
 def _script(endpoint: Mapping[str, Any], bodies: Sequence[bytes]) -> str:
@@ -97,7 +103,7 @@ end
 """
 
 
-def _own(endpoint: Mapping[str, Any], bodies: Sequence[bytes], connections: int, seconds: float) -> dict[str, Any]:
+def _own(endpoint: Mapping[str, Any], bodies: Sequence[bytes], request: dict[str, Any]) -> dict[str, Any]:
     spec = {"task": "http", "endpoint": dict(endpoint), "bodies": [body.decode() for body in bodies]}
     with Child("benchmarks.clients", spec, sys.executable) as child:
-        return child.wait_ready().ask({"connections": connections, "seconds": seconds}, seconds + 60)
+        return child.wait_ready().ask(request, request["seconds"] + 60)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.figures import feed, further, hit, miss, sidecar, staleness, start
+from benchmarks.figures import feed, further, hit, library, miss, sidecar, staleness, start
 
 Figure = tuple[str, Callable[[Bench], None]]
 
@@ -11,14 +11,17 @@ MAIN: dict[str, Figure] = {
     "hit": ("A hit in the process", hit.measure),
     "miss": ("A miss, synchronous", miss.synchronous),
     "feed": ("Change events taken in", feed.measure),
-    "sidecar": ("A hot profile over HTTP", sidecar.measure),
+    "sidecar": ("A hot profile over HTTP", sidecar.hot),
     "staleness": ("Staleness seen under 1,000 writes a second", staleness.measure),
+    "library": ("Ways to read a cached profile", library.measure),
 }
 FURTHER: dict[str, Figure] = {
     "bound": ("A hit through a bound lookup", further.bound),
     "many": ("Many hits in one call", further.many),
     "async": ("Misses of asynchronous callers", miss.asynchronous),
     "growth": ("A hit among more and more entries", further.growth),
+    "missing": ("Profiles over HTTP, none of them cached", sidecar.missing),
+    "half": ("Latency over HTTP below saturation", sidecar.half),
     "memory": ("Memory and warming", start.memory),
     "import": ("Importing", start.imports),
 }

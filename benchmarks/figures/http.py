@@ -1,0 +1,54 @@
+"""What all figures over HTTP share: ready servers, checked answers, interleaved loads."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks import data, load, serving
+from benchmarks.bench import Bench, title
+from benchmarks.children import Child, ContenderFailed
+from benchmarks.load import Load
+from benchmarks.rounds import rotated
+
+Endpoint = Mapping[str, Any]
+_WARM_UP = 1.0  # seconds
+
+
+def ready(children: Mapping[str, Child], connections: int) -> dict[str, Endpoint]:
+    """The endpoints, once each has given the right answer and is warm."""
+    endpoints = {name: child.ask({}) for name, child in children.items()}
+    for endpoint in endpoints.values():
+        _check(endpoint)
+        load.run(endpoint, bodies(endpoint, 1), connections=connections, seconds=_WARM_UP)
+    return endpoints
+
+
+def bodies(endpoint: Endpoint, ids: int) -> list[bytes]:
+    """Questions for so many profiles; for a server that is asked by GET, an empty body."""
+    if endpoint["method"] != "POST":
+        return [b""]
+    return [serving.question(value) for value in data.identities(ids)]
+
+
+def interleaved(bench: Bench, names: Sequence[str], run: Callable[[str], Load], what: str) -> dict[str, list[Load]]:
+    """Rounds of load, one server after the other; rates and latencies are kept for the report."""
+    loads: dict[str, list[Load]] = {name: [] for name in names}
+    for number in range(bench.settings.http_rounds):
+        for name in rotated(names, number):
+            loads[name].append(run(name))
+    for name, found in loads.items():
+        bench.keep(f"{title(name)}, {what}, requests/s", [one.rate for one in found])
+        for share in ("p50", "p99"):
+            bench.keep(f"{title(name)}, {what}, {share} ms", [getattr(one, share) * 1e3 for one in found])
+    return loads
+
+
+def _check(endpoint: Endpoint) -> None:
+    body = bodies(endpoint, 1)[0] or None
+    url = endpoint["url"] + endpoint["path"]
+    request = urllib.request.Request(url, body, endpoint["headers"], method=endpoint["method"])  # noqa: S310  # ours
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  # http, to a server of ours
+        received = json.load(response)
+    if received != json.loads(serving.answer(0)):
+        raise ContenderFailed(f"{url} gives another answer: {str(received)[:200]}")
