@@ -15,7 +15,7 @@ from edgeprofile_sidecar.answers import INVALID_DESTINATION, UNAUTHORIZED, Answe
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from edgeprofile_sidecar.tokens import Grant, Permission
+    from edgeprofile_sidecar.tokens import Grant
 
 __all__ = ["Flawed", "Question", "Unreadable", "answer", "check", "read"]
 
@@ -84,9 +84,7 @@ def read(body: bytes) -> Question | Flawed | Unreadable:
         return Flawed(destination, str(flaw))
 
 
-def check(
-    asked: Question | Flawed | Unreadable, grant: Grant, destinations: Container[str], permission: Permission = "read"
-) -> Question | Answer:
+def check(asked: Question | Flawed | Unreadable, grant: Grant, destinations: Container[str]) -> Question | Answer:
     """The question, if it may be answered; otherwise the first of the contract's refusals that applies.
 
     A destination that is named must lie in the token's scope before anything is said about it, so that a token learns
@@ -96,7 +94,7 @@ def check(
         return error(400, asked.message)
     if not asked.destination.strip():
         return INVALID_DESTINATION
-    if not grant.allows(asked.destination, permission):
+    if not grant.covers(asked.destination):
         return UNAUTHORIZED
     if asked.destination not in destinations:
         return INVALID_DESTINATION

@@ -34,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 _HOUSEKEEPING = 0.5  # seconds; a token that is revoked must be refused within one
 _BACKLOG = 1024
-_START_TIMEOUT = 60.0
 _AT_ONCE = 0.001  # seconds; to aiohttp, no seconds at all means without a bound
 
 
@@ -96,7 +95,7 @@ class Sidecar:
         if apart:
             await self._open_admin(apart, client, tokens)
         self._servers = [await self._open_data(bound) for bound in data]
-        self._background(_connect(client))
+        await _begin(client)
         self._background(_every(_HOUSEKEEPING, lambda: self._keep_house(tokens)))
         self._health.serving = True
 
@@ -147,12 +146,10 @@ def _tokens(path: str) -> TokenFile:
     return TokenFile(Path(path))
 
 
-async def _connect(client: AsyncClient) -> None:
-    """Connect before the first request; what fails is tried again by the client itself, and says so in ``/readyz``."""
-    try:
-        await client.start(_START_TIMEOUT)
-    except ServiceError as reason:
-        _log.warning("not coherent yet: %s", reason, extra={"error": type(reason).__name__})
+async def _begin(client: AsyncClient) -> None:
+    """Have the client connect, without waiting: it goes on by itself, and ``/readyz`` says how far it is."""
+    with contextlib.suppress(ServiceError):
+        await client.start(0.0)
 
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:

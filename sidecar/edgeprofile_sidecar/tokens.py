@@ -35,6 +35,7 @@ class Denial(enum.Enum):
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
     EXPIRED = "expired"
+    PERMISSION = "permission"
     SCOPE = "scope"
 
 
@@ -67,9 +68,13 @@ class Grant:
         self._destinations = frozenset[str](() if token.destinations == "all" else token.destinations)
         self._permissions = frozenset[str](token.permissions)
 
-    def allows(self, destination: str, permission: Permission) -> bool:
-        """Whether the token covers the destination and carries the permission."""
-        return permission in self._permissions and (self._everywhere or destination in self._destinations)
+    def may(self, permission: Permission) -> bool:
+        """Whether the token carries the permission."""
+        return permission in self._permissions
+
+    def covers(self, destination: str) -> bool:
+        """Whether the destination lies in the token's scope."""
+        return self._everywhere or destination in self._destinations
 
 
 class Tokens:
@@ -82,18 +87,21 @@ class Tokens:
     def __len__(self) -> int:
         return len(self._grants)
 
-    def admit(self, authorization: Sequence[str], now: float) -> Grant | Denial:
+    def admit(self, authorization: Sequence[str], now: float, permission: Permission = "read") -> Grant | Denial:
         """The grant of a request's bearer token.
 
         Args:
             authorization: The values of all its ``Authorization`` headers.
             now: Seconds since 1970.
+            permission: What the request needs.
         """
         grant = self._recent.get(authorization[0]) if len(authorization) == 1 else None
         found = grant or self._verify(authorization)
-        if isinstance(found, Grant) and now >= found.until:
+        if isinstance(found, Denial):
+            return found
+        if now >= found.until:
             return Denial.EXPIRED
-        return found
+        return found if found.may(permission) else Denial.PERMISSION
 
     def _verify(self, authorization: Sequence[str]) -> Grant | Denial:
         secret = _bearer(authorization)

@@ -22,6 +22,7 @@ import uvloop
 from edgeprofile.config import Config, from_mapping
 from edgeprofile_sidecar.sidecar import Sidecar
 from edgeprofile_sidecar.tokens import Permission, Token, dump, fingerprint
+from tests.support.wait import until
 
 Transport = Literal["tcp", "unix"]
 
@@ -72,6 +73,11 @@ class RunningSidecar:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_PATIENCE)
         assert not self._thread.is_alive(), "the sidecar did not end"
+
+    def settle(self, body: object, token: str) -> None:
+        """Return when the sidecar is ready and has read from Redis, so that no thread of its is still to come."""
+        until(lambda: self.admin("/readyz").status == 200, message=lambda: f"ready: {self.admin('/readyz').body!r}")
+        assert self.ask(body, token).status == 200
 
     def address(self, transport: Transport = "tcp") -> str:
         """Where data is served: `host:port`, or the path of the socket."""

@@ -33,7 +33,14 @@ def test_requests_are_counted_by_route_method_and_status():
 
 
 def test_every_reason_to_let_nobody_in_is_there_from_the_start():
-    assert Counters().denials == {"missing": 0, "malformed": 0, "unknown": 0, "expired": 0, "scope": 0}
+    assert Counters().denials == {
+        "missing": 0,
+        "malformed": 0,
+        "unknown": 0,
+        "expired": 0,
+        "permission": 0,
+        "scope": 0,
+    }
 
 
 def test_the_date_is_that_of_http(monkeypatch):
