@@ -1,9 +1,9 @@
-"""The fetches that go to one node in one round trip, from the question to the fills settled."""
+"""Fetches of one node, from the question to the answer: alone, or several in one round trip."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeprofile.errors import EdgeProfileError
 from edgeprofile.store.endpoint import ConnectionLost
@@ -15,68 +15,87 @@ if TYPE_CHECKING:
     from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Found
     from edgeprofile.engine.node import Node
-    from edgeprofile.store.reading import Ask, Reading
+    from edgeprofile.store.reading import Reading
     from edgeprofile.store.streaming import AsyncWire
 
-__all__ = ["Batch", "Settled"]
+__all__ = ["Batch", "Fetch", "Settled", "given_up"]
 
-Settled: TypeAlias = "list[tuple[Fill, Found | EdgeProfileError]]"
+Settled: TypeAlias = "Sequence[tuple[Fill, Found | EdgeProfileError]]"
 """Fetches with what they brought."""
 
 
-class _Item(NamedTuple):
-    fill: Fill
-    reading: Reading
-    ask: Ask
-    first: Unasked | None
+class Fetch:
+    """One fill on its way: what to ask next, and what the replies say."""
+
+    __slots__ = ("_first", "_node", "_reading", "ask", "fill")
+
+    def __init__(self, fill: Fill, reading: Reading, node: str) -> None:
+        self.fill = fill
+        self.ask = reading.ask(fill.identity)
+        self._reading = reading
+        self._node = node
+        self._first: Unasked | None = None
+
+    def read(self, replies: list[Any]) -> Found | EdgeProfileError | None:
+        """What the replies to `ask` bring; `None`: there is another question, in `ask`."""
+        try:
+            if self._first is not None:
+                return self._reading.finish(self._first, replies, self._node)
+            found = self._reading.found(self.ask, replies, self._node)
+        except EdgeProfileError as error:
+            return error
+        if isinstance(found, Unasked):
+            self._first, self.ask = found, found.ask
+            return None
+        return found
 
 
 class Batch:
-    """Several fetches of one node. ``settle`` is called with what each of them brought, and for each exactly once."""
+    """Several fetches of one node. ``settle`` is called with what they brought, for each of them exactly once."""
 
-    def __init__(
-        self,
-        node: Node,
-        wanted: Sequence[tuple[Fill, Reading]],
-        settle: Callable[[Node, Settled], None],
-    ) -> None:
+    def __init__(self, node: Node, fetches: list[Fetch], settle: Callable[[Node, Settled], None]) -> None:
         self.node = node
         self._settle = settle
-        self._items: list[_Item]
-        self._ask([_Item(fill, reading, reading.ask(fill.identity), None) for fill, reading in wanted])
+        self._fetches = fetches
+
+    @property
+    def payload(self) -> bytes:
+        """The packed questions of all that is not settled."""
+        return b"".join([fetch.ask.payload for fetch in self._fetches])
+
+    @property
+    def expects(self) -> int:
+        """How many replies they get."""
+        return sum([fetch.ask.expects for fetch in self._fetches])
 
     def take(self, replies: list[Any]) -> bool:
-        """Replies to `payload` arrived. `True`: there is a second question, in `payload` and `expects`."""
-        settled: Settled = []
-        further: list[_Item] = []
+        """Replies to `payload` arrived. `True`: there are further questions, in `payload` and `expects`."""
+        settled = []
+        further = []
         start = 0
-        for item in self._items:
-            end = start + item.ask.expects
-            result = self._read(item, replies[start:end])
+        for fetch in self._fetches:
+            end = start + fetch.ask.expects
+            result = fetch.read(replies[start:end])
             start = end
-            if isinstance(result, Unasked):
-                further.append(item._replace(ask=result.ask, first=result))
+            if result is None:
+                further.append(fetch)
             else:
-                settled.append((item.fill, result))
-        self._ask(further)
+                settled.append((fetch.fill, result))
+        self._fetches = further
         if settled:
             self._settle(self.node, settled)
         return bool(further)
 
     def stream(self, wire: AsyncWire) -> None:
-        """Carry the batch out on a connection of the running loop, its second question included."""
+        """Carry the batch out on a connection of the running loop, further questions included."""
         wire.call(self.payload, self.expects, partial(self._arrived, wire))
 
     def fail(self, error: BaseException) -> None:
         """The round trip failed: so did every fetch of it that is not settled."""
-        if not isinstance(error, EdgeProfileError):
-            gone = ConnectionLost(f"a fetch from {self.node.name} was given up", node=self.node.name)
-            gone.__cause__ = error
-            error = gone
-        items = self._items
-        self._ask([])
-        if items:
-            self._settle(self.node, [(item.fill, error) for item in items])
+        fetches, self._fetches = self._fetches, []
+        if fetches:
+            error = given_up(error, self.node)
+            self._settle(self.node, [(fetch.fill, error) for fetch in fetches])
 
     def _arrived(self, wire: AsyncWire, result: list[Any] | BaseException) -> None:
         if isinstance(result, BaseException):
@@ -84,15 +103,11 @@ class Batch:
         elif self.take(result):
             self.stream(wire)
 
-    def _ask(self, items: list[_Item]) -> None:
-        self._items = items
-        self.payload = b"".join([item.ask.payload for item in items])
-        self.expects = sum(item.ask.expects for item in items)
 
-    def _read(self, item: _Item, replies: list[Any]) -> Found | Unasked | EdgeProfileError:
-        try:
-            if item.first is None:
-                return item.reading.found(item.ask, replies, self.node.name)
-            return item.reading.finish(item.first, replies, self.node.name)
-        except EdgeProfileError as error:
-            return error
+def given_up(error: BaseException, node: Node) -> EdgeProfileError:
+    """What an interrupted fetch means to those who joined it: nothing that another attempt would not mend."""
+    if isinstance(error, EdgeProfileError):
+        return error
+    gone = ConnectionLost(f"a fetch from {node.name} was given up", node=node.name)
+    gone.__cause__ = error
+    return gone

@@ -19,7 +19,7 @@ import msgspec
 
 from edgeprofile.core.cache import ProfileCache
 from edgeprofile.core.keeper import Policy
-from edgeprofile.engine.batch import Batch
+from edgeprofile.engine.batch import Batch, Fetch
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
 from edgeprofile.engine.session import Session
@@ -195,14 +195,17 @@ class Engine:
             for call in self._forked:
                 call()
 
+    def fetch(self, fill: Fill, node: Node) -> Fetch:
+        """A fill as questions to its node."""
+        return Fetch(fill, self.targets[fill.identity.destination].reading, node.name)
+
     def batches(self, fills: Iterable[Fill]) -> list[Batch]:
         """Fills as round trips, one for each node."""
-        by_node: dict[Node, list[Any]] = {}
+        by_node: dict[Node, list[Fetch]] = {}
         for fill in fills:
-            by_node.setdefault(self.node(fill.identity), []).append(
-                (fill, self.targets[fill.identity.destination].reading)
-            )
-        return [Batch(node, wanted, self._settle) for node, wanted in by_node.items()]
+            node = self.node(fill.identity)
+            by_node.setdefault(node, []).append(self.fetch(fill, node))
+        return [Batch(node, fetches, self.settle) for node, fetches in by_node.items()]
 
     def peek(self, identity: Identity) -> Answer | None:
         """What is cached and fresh; never any I/O."""
@@ -292,7 +295,7 @@ class Engine:
             with self.lock:
                 self.cache.sweep(self.clock(), _SWEEP_BUDGET)
 
-    def _settle(self, node: Node, settled: Settled) -> None:
+    def settle(self, node: Node, settled: Settled) -> None:
         """Fetches ended: keep what may be kept, and wake whoever waits."""
         now = self.clock()
         waiters = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from edgeprofile.engine.batch import given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
 from edgeprofile.errors import EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgeprofile.core.cache import Entry
     from edgeprofile.core.fills import Fill
-    from edgeprofile.core.keeper import Identity
+    from edgeprofile.core.keeper import Found, Identity
     from edgeprofile.engine.batch import Batch
     from edgeprofile.engine.engine import Engine
 
@@ -43,14 +44,19 @@ class Answer(NamedTuple):
     stale: bool = False
 
 
-class _Plan(NamedTuple, Generic[Waiter]):
-    """What one lookup has to do: nothing (there is an answer), await the fill, or carry it out first."""
+class _Plan(Generic[Waiter]):
+    """What one lookup has to do: nothing (there is an answer), await the fill, or carry it out itself (``mine``)."""
 
-    identity: Identity
-    answer: Answer | None = None
-    fill: Fill | None = None
-    waiter: Waiter | None = None
-    mine: bool = False
+    __slots__ = ("answer", "fill", "identity", "mine", "waiter")
+
+    def __init__(
+        self, identity: Identity, answer: Answer | None, fill: Fill | None, waiter: Waiter | None, *, mine: bool
+    ) -> None:
+        self.identity = identity
+        self.answer = answer
+        self.fill = fill
+        self.waiter: Waiter | None = waiter
+        self.mine = mine
 
 
 class Lookups:
@@ -63,8 +69,9 @@ class Lookups:
     def read(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a thread. ``deadline`` is on the engine's clock. Raises the `ServiceError` family."""
         for attempt in range(_ATTEMPTS):
-            plan = self._plan(identity, ThreadWaiter)
-            self._run(self._batches([plan]), deadline)
+            plan = self._plan(identity, ThreadWaiter, own=False)
+            if plan.mine:
+                self._fetch(plan, deadline)
             outcome = self._thread_outcome(plan, deadline)
             if isinstance(outcome, Answer):
                 return outcome
@@ -75,7 +82,7 @@ class Lookups:
 
     def read_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a thread; the misses of one node share a round trip."""
-        plans = self._plans(identities, ThreadWaiter)
+        plans = self._plans(identities, ThreadWaiter, own=False)
         self._run(self._batches(plans), deadline)
         outcomes = [(plan.identity, self._thread_outcome(plan, deadline)) for plan in plans]
         return [out if isinstance(out, Answer) else self.read(who, deadline) for who, out in outcomes]
@@ -83,7 +90,7 @@ class Lookups:
     async def aread(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a task; as `read`."""
         for attempt in range(_ATTEMPTS):
-            plan = self._plan(identity, TaskWaiter)
+            plan = self._plan(identity, TaskWaiter, own=True)
             await self._start(self._batches([plan]))
             outcome = await self._task_outcome(plan, deadline)
             if isinstance(outcome, Answer):
@@ -95,23 +102,25 @@ class Lookups:
 
     async def aread_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a task; as `read_many`."""
-        plans = self._plans(identities, TaskWaiter)
+        plans = self._plans(identities, TaskWaiter, own=True)
         await self._start(self._batches(plans))
         outcomes = [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
         return [out if isinstance(out, Answer) else await self.aread(who, deadline) for who, out in outcomes]
 
-    def _plans(self, identities: Iterable[Identity], kind: type[Waiter]) -> list[_Plan[Waiter]]:
+    def _plans(self, identities: Iterable[Identity], kind: type[Waiter], *, own: bool) -> list[_Plan[Waiter]]:
         """All or none: a limit that is reached halfway fails what was begun before it."""
         plans: list[_Plan[Waiter]] = []
         try:
-            plans.extend(self._plan(identity, kind) for identity in identities)
+            plans.extend(self._plan(identity, kind, own=own) for identity in identities)
         except BaseException as error:
             for batch in self._batches(plans):
                 batch.fail(error)
+            self._left(sum(plan.fill is not None and not plan.mine for plan in plans))
             raise
         return plans
 
-    def _plan(self, identity: Identity, kind: type[Waiter]) -> _Plan[Waiter]:
+    def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
+        """Decide under the lock; ``own``: also those who fetch themselves have to be woken."""
         engine = self._engine
         keeper = engine.node(identity).keeper
         now = engine.clock()
@@ -119,19 +128,18 @@ class Lookups:
             entry = keeper.find(identity, now)
             if entry is not None:
                 engine.counters.hits += 1
-                return _Plan(identity, Answer(entry.raw, entry.sent, entry))
+                return _Plan(identity, Answer(entry.raw, entry.sent, entry), None, None, mine=False)
             engine.counters.misses += 1
             fill = keeper.join(identity, now)
             if fill is not None:
                 self._admit(engine.waiters, self._limits.max_waiters, "limits.maxWaiters")
                 engine.counters.joins += 1
                 engine.waiters += 1
-                return _Plan(identity, None, fill, kind(fill))
+                return _Plan(identity, None, fill, kind(fill), mine=False)
             self._admit(engine.in_flight, self._limits.max_in_flight, "limits.maxInFlight")
             engine.in_flight += 1
-            engine.waiters += 1
             fill = keeper.begin(identity, now)
-            return _Plan(identity, None, fill, kind(fill), mine=True)
+            return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
 
     def _admit(self, count: int, limit: int, option: str) -> None:
         if count >= limit:
@@ -140,6 +148,23 @@ class Lookups:
 
     def _batches(self, plans: Sequence[_Plan[Waiter]]) -> list[Batch]:
         return self._engine.batches([plan.fill for plan in plans if plan.mine and plan.fill is not None])
+
+    def _fetch(self, plan: _Plan[ThreadWaiter], deadline: float) -> None:
+        """Carry one fill out on this thread; what goes wrong becomes its outcome."""
+        assert plan.fill is not None  # noqa: S101 (the plan is mine)
+        engine = self._engine
+        node = engine.node(plan.identity)
+        fetch = engine.fetch(plan.fill, node)
+        result: Found | EdgeProfileError | None = None
+        try:
+            while result is None:
+                result = fetch.read(node.blocking.call(fetch.ask.payload, fetch.ask.expects, deadline))
+        except EdgeProfileError as error:
+            result = error
+        except BaseException as error:
+            engine.settle(node, ((plan.fill, given_up(error, node)),))
+            raise
+        engine.settle(node, ((plan.fill, result),))
 
     def _run(self, batches: list[Batch], deadline: float) -> None:
         """Carry batches out on this thread; what goes wrong becomes the outcome of their fills."""
@@ -169,11 +194,13 @@ class Lookups:
     def _thread_outcome(self, plan: _Plan[ThreadWaiter], deadline: float) -> Answer | EdgeProfileError:
         if plan.answer is not None:
             return plan.answer
-        assert plan.fill is not None and plan.waiter is not None  # noqa: S101, PT018 (a plan without an answer)
+        assert plan.fill is not None  # noqa: S101 (a plan without an answer has a fill)
+        if plan.waiter is None:
+            return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled, on this thread
         try:
             settled = plan.waiter.wait(deadline)
         finally:
-            self._left()
+            self._left(1)
         return plan.fill.outcome if settled else self._late()
 
     async def _task_outcome(self, plan: _Plan[TaskWaiter], deadline: float) -> Answer | EdgeProfileError:
@@ -183,12 +210,13 @@ class Lookups:
         try:
             settled = await plan.waiter.wait(deadline)
         finally:
-            self._left()
+            if not plan.mine:
+                self._left(1)
         return plan.fill.outcome if settled else self._late()
 
-    def _left(self) -> None:
+    def _left(self, count: int) -> None:
         with self._engine.lock:
-            self._engine.waiters -= 1
+            self._engine.waiters -= count
 
     def _late(self) -> LookupTimeout:
         return LookupTimeout("Redis did not answer before the lookup's deadline (limits.timeout, or timeout=)")
