@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,19 @@ class Certificates:
     def wrong_host(self) -> Identity:
         """A server for elsewhere.invalid only."""
         return self._issue("wrong-host", hosts=("elsewhere.invalid",))
+
+    def serving(self, identity: Identity | None = None) -> ssl.SSLContext:
+        """For a TLS server that shows that identity, by default the good one."""
+        chosen = identity or self.server
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chosen.certificate, chosen.key)
+        return context
+
+    def trusting(self) -> ssl.SSLContext:
+        """For a TLS client that trusts this authority alone and can show the client's certificate."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        context.load_cert_chain(self.client.certificate, self.client.key)
+        return context
 
     def _issue(
         self,

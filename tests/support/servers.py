@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 Flavour = Literal["valkey", "redis"]
 FLAVOURS: tuple[Flavour, ...] = ("valkey", "redis")
 
-_ADMIN = "harness"
-_ADMIN_SECRET = "harness-secret"
+ADMIN = "harness"
+ADMIN_SECRET = "harness-secret"
 _START_TIMEOUT = 15.0
 _ONCE = Retry(NoBackoff(), 0)
 _NOT_READY = (redis.ConnectionError, redis.exceptions.BusyLoadingError, redis.TimeoutError)
@@ -100,15 +100,17 @@ class Server:
         self.options = options or Options()
         self.host = HOST
         self.port = 0
+        self.bus_port = 0
         self.directory = Path(tempfile.mkdtemp(prefix="edgeprofile-"))
         self.unix_socket = self.directory / "s"
         self._program = binary(self.options.flavour)
         self._process: Popen[bytes] | None = None
+        self._paused = False
         self._changed: dict[str, str] = {}
         self._admin = redis.Redis(
             unix_socket_path=str(self.unix_socket),
-            username=_ADMIN,
-            password=_ADMIN_SECRET,
+            username=ADMIN,
+            password=ADMIN_SECRET,
             protocol=2,
             socket_timeout=10,
             retry=_ONCE,
@@ -164,6 +166,11 @@ class Server:
     def alive(self) -> bool:
         """Whether the process exists; true also while it is paused."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def responsive(self) -> bool:
+        """Whether it lives and is not paused."""
+        return self.alive and not self._paused
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -232,9 +239,11 @@ class Server:
     def pause(self) -> None:
         """SIGSTOP: connections stay, are accepted even, and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
+        self._paused = True
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+        self._paused = False
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -248,7 +257,7 @@ class Server:
         """SIGKILL; the port and the directory are kept for `restart`."""
         if self._process is not None:
             reap(self._process)
-            self._process = None
+            self._process, self._paused = None, False
         self._admin.connection_pool.disconnect()
 
     def shutdown(self) -> None:
@@ -299,7 +308,7 @@ class Server:
     def _reset_users(self) -> None:
         first = {user.split()[0]: user.split()[1:] for user in self.options.users}
         for name in self.command("ACL", "USERS"):
-            if name.decode() not in {"default", _ADMIN, *first}:
+            if name.decode() not in {"default", ADMIN, *first}:
                 self.command("ACL", "DELUSER", name)
         secret = f">{self.options.requirepass}" if self.options.requirepass else "nopass"
         first.setdefault("default", ["on", secret, "~*", "&*", "+@all"])
@@ -310,7 +319,7 @@ class Server:
 
     def _start_on_free_port(self) -> None:
         for _ in range(8):
-            self.port = free_port()
+            self.port, self.bus_port = free_port(), free_port()
             self._start()
             try:
                 return self.wait_ready()
@@ -342,8 +351,8 @@ class Server:
             "enable-debug-command": "yes",
             "shutdown-timeout": "0",
             "repl-diskless-sync-delay": "0",
-            "masteruser": _ADMIN,
-            "masterauth": _ADMIN_SECRET,
+            "masteruser": ADMIN,
+            "masterauth": ADMIN_SECRET,
             "notify-keyspace-events": f'"{options.notify}"',
         }
         settings |= self._port_directives() | self._cluster_directives()
@@ -352,7 +361,7 @@ class Server:
         if options.replicaof:
             settings["replicaof"] = f"{options.replicaof.host} {options.replicaof.port}"
         yield from (f"{name} {value}" for name, value in (settings | dict(options.config)).items())
-        yield f"user {_ADMIN} on >{_ADMIN_SECRET} ~* &* +@all"
+        yield f"user {ADMIN} on >{ADMIN_SECRET} ~* &* +@all"
         yield from (f"user {user}" for user in options.users)
 
     def _port_directives(self) -> dict[str, str]:
@@ -374,7 +383,9 @@ class Server:
             return {}
         return {
             "cluster-enabled": "yes",
-            "cluster-port": str(free_port()),
-            "cluster-node-timeout": "2000",
+            "cluster-port": str(self.bus_port),
+            "cluster-node-timeout": "1000",
             "cluster-replica-validity-factor": "0",
+            "cluster-allow-replica-migration": "no",
+            **({"tls-cluster": "yes"} if self.options.tls else {}),
         }
