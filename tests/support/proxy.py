@@ -57,7 +57,7 @@ class Connection(Controls):
         self.scope = Scope()
         self._proxy = proxy
         self._reader = CommandReader()
-        self._sides: list[asyncio.Transport] = []
+        self._sides: dict[asyncio.Transport, socket.socket] = {}
         self._over: Ending | None = None
         self._flowing = len(self.pipes)
         self.update()
@@ -67,12 +67,17 @@ class Connection(Controls):
 
     @property
     def is_open(self) -> bool:
-        return self._over is None and not (self._sides and all(side.is_closing() for side in self._sides))
+        return self._over is None
 
     def join(self, side: asyncio.Transport) -> None:
-        self._sides.append(side)
+        self._sides[side] = sock = side.get_extra_info("socket")
         if self._over:  # before this side was there
-            _close(side, self._over)
+            _close(side, sock, self._over)
+
+    def leave(self, side: asyncio.Transport) -> None:
+        del self._sides[side]
+        if not self._sides:
+            self.end(Ending.FIN)
 
     def received(self, direction: Direction, data: bytes) -> None:
         if direction is TO_CLIENT:
@@ -87,11 +92,11 @@ class Connection(Controls):
         self.pipes[direction].finish(ending)
 
     def end(self, how: Ending) -> None:
-        self._over = how
+        self._over = self._over or how
         for pipe in self.pipes.values():
             pipe.close()
-        for side in self._sides:
-            _close(side, how)
+        for side, sock in self._sides.items():
+            _close(side, sock, how)
 
     def update(self) -> None:
         """Take over the faults in force; the nearest scope counts most."""
@@ -228,6 +233,7 @@ class _Side(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             self._connection.ended(self._into, Ending.RST)
+        self._connection.leave(self.transport)
 
     def pause_writing(self) -> None:
         self._out.sink_full(True)
@@ -375,10 +381,10 @@ class Proxy:
         await asyncio.sleep(0)  # transports close in the next turn of the loop
 
 
-def _close(side: asyncio.Transport, how: Ending) -> None:
+def _close(side: asyncio.Transport, sock: socket.socket, how: Ending) -> None:
     if how is Ending.FIN:
         side.close()
         return
     with suppress(OSError):  # closed already
-        side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     side.abort()
