@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-deep lint format bench clean
+.PHONY: help demo test test-deep lint format bench bench-quick bench-report clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,14 @@ format: $(STAMP)  ## let ruff write the layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-report: $(STAMP)  ## charts of the last full run; writes benchmarks/report.html
+	$(BIN)/python -m benchmarks.page $(ARGS)
+
 bench: $(STAMP)  ## every figure against every peer; writes benchmarks/results
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

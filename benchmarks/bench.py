@@ -102,8 +102,10 @@ class Bench:
         self, children: Mapping[str, Child], trace: str, *, most: int = 1_000_000, note: str = ""
     ) -> dict[str, list[float]]:
         """Interleaved rounds over that trace; seconds for one lookup, by contender and round."""
-        plan = {"rounds": self.settings.rounds, "seconds": self.settings.round_seconds, "most": most}
-        costs = rounds.seconds_per_lookup(children, trace, **plan)
+        settings = self.settings
+        costs = rounds.seconds_per_lookup(
+            children, trace, rounds=settings.rounds, seconds=settings.round_seconds, most=most
+        )
         for name, values in costs.items():
             self.keep(f"{title(name)}, {note or trace}", values)
         return costs

@@ -6,6 +6,7 @@ hundred cached ids.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -77,11 +78,11 @@ def test_get_as_struct(benchmark: BenchmarkFixture, client: Client) -> None:
 
 @pytest.mark.benchmark(group="value")
 def test_read_a_trait(benchmark: BenchmarkFixture, client: Client) -> None:
-    get = client.get
+    get: Any = client.get
     benchmark(lambda: [get("user", "email", value)[data.MODEL]["churn_score"] for value in IDS])
 
 
 @pytest.mark.benchmark(group="value")
 def test_read_the_json(benchmark: BenchmarkFixture, client: Client) -> None:
-    get = client.get
+    get: Any = client.get
     benchmark(lambda: [get("user", "email", value).json for value in IDS])

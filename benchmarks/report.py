@@ -52,8 +52,8 @@ def _with_verdicts(found: Report) -> dict[str, Any]:
 
 def markdown(found: Report) -> str:
     """The whole report, tables first."""
-    lines = [*_heading(found), "", *table(found.results), "", *_absences(found), *_versions(found)]
-    return "\n".join(lines) + "\n"
+    lists = [*_listed("Not measured:", absences(found)), *_listed("Contenders:", contenders(found))]
+    return "\n".join([*_heading(found), "", *table(found.results), "", *lists]).rstrip() + "\n"
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:
@@ -65,9 +65,24 @@ def table(results: Sequence[Result]) -> Iterator[str]:
             yield _line(row)
 
 
+class Cells(msgspec.Struct, frozen=True):
+    """A row in words."""
+
+    name: str
+    ours: str
+    peer: str
+    ratio: str
+    target: str
+    verdict: str
+
+
+def cells(row: Row) -> Cells:
+    """What a table says of a row."""
+    return Cells(row.name, _ours(row), _peer(row), _value(row), _target(row.target, row.unit), _verdict(row))
+
+
 def _line(row: Row) -> str:
-    cells = [row.name, _ours(row), _peer(row), _value(row), _target(row.target, row.unit), _verdict(row)]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(msgspec.structs.astuple(cells(row))) + " |"
 
 
 def _ours(row: Row) -> str:
@@ -117,20 +132,21 @@ def _heading(found: Report) -> Iterator[str]:
     )
 
 
-def _absences(found: Report) -> Iterator[str]:
-    absent = [(result.title, missing) for result in found.results for missing in result.missing]
-    if absent:
-        yield "Not measured:"
-        yield ""
-        for figure, missing in absent:
-            yield f"- {missing.contender} ({figure}): {' '.join(missing.reason.split())[:300]}"
-        yield ""
+def absences(found: Report) -> Iterator[str]:
+    """Who could not take part, in which figure, and why."""
+    for result in found.results:
+        for missing in result.missing:
+            yield f"{missing.contender} ({result.title}): {' '.join(missing.reason.split())[:300]}"
 
 
-def _versions(found: Report) -> Iterator[str]:
-    yield "Contenders:"
-    yield ""
+def contenders(found: Report) -> Iterator[str]:
+    """Who took part, with the versions of what it consists of."""
     seen = {name: versions for result in found.results for name, versions in result.versions.items()}
     for name, versions in sorted(seen.items()):
         listed = ", ".join(f"{package} {version}" for package, version in versions.items() if package != "python")
-        yield f"- {name}: {listed or 'standard library'}"
+        yield f"{name}: {listed or 'standard library'}"
+
+
+def _listed(heading: str, lines: Iterator[str]) -> list[str]:
+    items = [f"- {line}" for line in lines]
+    return [heading, "", *items, ""] if items else []

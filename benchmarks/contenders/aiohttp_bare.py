@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.protocol import Round, Spec, serve
 from benchmarks.serving import aiohttp_site, answer, running
 
-TITLE = "aiohttp low-level server, prebuilt bytes"
+TITLE = "bare aiohttp, prebuilt bytes"
 REQUIRES = ("aiohttp>=3.12", "uvloop>=0.21")
 DISTRIBUTIONS = ("aiohttp", "uvloop")
 

@@ -28,7 +28,7 @@ async def _application(spec: Spec) -> AsyncIterator[Any]:
                 raise web.HTTPUnauthorized
             wanted = asked["id"]
             key = f"{data.WORKSPACE}:{asked['destinationId']}:{asked['entity']}:{wanted['type']}:{wanted['value']}"
-            fields = await redis.hgetall(key)
+            fields: Any = await redis.hgetall(key)
             traits = {model.decode(): json.loads(text) for model, text in fields.items()}
             return web.json_response({"entity": asked["entity"], "id": wanted, "data": traits})
 

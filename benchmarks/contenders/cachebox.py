@@ -7,7 +7,7 @@ from benchmarks import data
 from benchmarks.contenders.dictionary import profiles
 from benchmarks.protocol import Round, Spec, lookups, serve
 
-TITLE = "cachebox, TTLCache (no coherence)"
+TITLE = "cachebox TTLCache (no coherence)"
 REQUIRES = ("cachebox>=5",)
 DISTRIBUTIONS = ("cachebox",)
 

@@ -8,7 +8,7 @@ from benchmarks import data
 from benchmarks.contenders.dictionary import profiles
 from benchmarks.protocol import Round, Spec, lookups, serve
 
-TITLE = "cachetools, TTLCache and lock (no coherence)"
+TITLE = "cachetools TTLCache (no coherence)"
 REQUIRES = ("cachetools>=6",)
 DISTRIBUTIONS = ("cachetools",)
 
@@ -17,7 +17,8 @@ DISTRIBUTIONS = ("cachetools",)
 def hit(spec: Spec) -> Iterator[Round]:
     from cachetools import TTLCache
 
-    cache, lock = TTLCache(2 * spec["entries"], ttl=3600), threading.RLock()
+    cache: TTLCache[tuple[str, str, str], object] = TTLCache(2 * spec["entries"], ttl=3600)
+    lock = threading.RLock()
     for id_value, profile in profiles(spec["entries"]):
         cache[data.ENTITY, data.ID_TYPE, id_value] = profile
 

@@ -62,11 +62,11 @@ def _pairs(table: Mapping[str, Any]) -> list[str]:
 
 
 def _token(file: Path) -> str:
-    command = [_PROGRAM, "token", "create", "--destination", data.DESTINATION, "--config", file]
+    command: list[str | Path] = [_PROGRAM, "token", "create", "--destination", data.DESTINATION, "--config", file]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"no token: {done.stderr}")
-    return done.stdout.split()[-1]
+    return str(done.stdout.split()[-1])
 
 
 def _wait_ready(port: int, process: subprocess.Popen[bytes]) -> None:

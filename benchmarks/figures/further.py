@@ -30,7 +30,7 @@ def growth(bench: Bench) -> None:
     """Uniform lookups over ever more entries: what remains beside the bare dict is ours."""
     for entries in SIZES:
         if bench.settings.mode == "full" or entries <= bench.settings.entries:
-            costs = _hits(bench, [FLOOR, OURS], entries, "uniform", f"uniform, {entries:,} entries")
+            costs = _hits(bench, [FLOOR, OURS], entries, "uniform", f"uniform, {entries:_} entries")
             if OURS in costs:
                 name = f"hit, uniform over {entries:,} entries"
                 bench.add(times_the_cost(name, costs[OURS], costs[FLOOR], None, title(FLOOR)))

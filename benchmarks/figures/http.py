@@ -17,7 +17,7 @@ _WARM_UP = 1.0  # seconds
 
 def ready(children: Mapping[str, Child], connections: int) -> dict[str, Endpoint]:
     """The endpoints, once each has given the right answer and is warm."""
-    endpoints = {name: child.ask({}) for name, child in children.items()}
+    endpoints: dict[str, Endpoint] = {name: child.ask({}) for name, child in children.items()}
     for endpoint in endpoints.values():
         _check(endpoint)
         load.run(endpoint, bodies(endpoint, 1), connections=connections, seconds=_WARM_UP)

@@ -1,0 +1,155 @@
+"""Charts as SVG text. Colours are classes, so that the page's style sheet decides for light and dark."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+import msgspec
+
+from benchmarks.page.scales import Scale, count, decades, from_zero, seconds
+
+WIDTH = 880
+_LABELS = 340  # room for names on the left
+_ROW = 26
+_TOP = 8
+_AXIS = 34
+_VALUE = 96  # room for a number at the right end of a row
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One row of a chart: a middle and the range around it."""
+
+    label: str
+    low: float
+    middle: float
+    high: float
+    ours: bool = False
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One curve."""
+
+    label: str
+    points: list[tuple[float, float]]
+    ours: bool = False
+
+
+def dots(rows: Sequence[Measure], title: str) -> str:
+    """Durations on a logarithmic axis: a dot at the median, a line over the range."""
+    height = _height(rows)
+    scale = decades([value for row in rows for value in (row.low, row.high)], _LABELS, WIDTH - _VALUE)
+    parts = [_grid(scale, height, seconds)]
+    for number, row in enumerate(rows):
+        y = _TOP + _ROW * (number + 0.5)
+        left, middle, right = (scale(value) for value in (row.low, row.middle, row.high))
+        range_, dot = f"M{left:.1f} {y}H{right:.1f}", f'<circle cx="{middle:.1f}" cy="{y}" r="5"/>'
+        tip = f"{row.label}: {seconds(row.middle)} ({seconds(row.low)} to {seconds(row.high)})"
+        parts.append(_row(row, y, f'<path class="range" d="{range_}"/>{dot}', max(middle, right), seconds, tip))
+    return _svg(parts, height, title)
+
+
+def bars(rows: Sequence[Measure], title: str, tell: Callable[[float], str] = count) -> str:
+    """Quantities from zero: a bar to the median, a whisker over the range."""
+    height = _height(rows)
+    scale = from_zero([row.high for row in rows], _LABELS, WIDTH - _VALUE)
+    parts = [_grid(scale, height, tell)]
+    for number, row in enumerate(rows):
+        y = _TOP + _ROW * (number + 0.5)
+        low, middle, high = (scale(value) for value in (row.low, row.middle, row.high))
+        bar = f'<rect x="{_LABELS}" y="{y - 8}" width="{middle - _LABELS:.1f}" height="16" rx="2"/>'
+        whisker = f'<path class="whisker" d="M{low:.1f} {y}H{high:.1f}M{low:.1f} {y - 4}v8M{high:.1f} {y - 4}v8"/>'
+        tip = f"{row.label}: {tell(row.middle)} ({tell(row.low)} to {tell(row.high)})"
+        parts.append(_row(row, y, bar + whisker, max(middle, high), tell, tip))
+    return _svg(parts, height, title)
+
+
+def histogram(values: Sequence[float], edges: Sequence[float], title: str) -> str:
+    """Counts between rising edges (seconds); the first column is everything below the first edge."""
+    counts = [0] * (len(edges) + 1)
+    for value in values:
+        counts[sum(value >= edge for edge in edges)] += 1
+    height, left, width = 220, 48, (WIDTH - 60) / len(counts)
+    scale = Scale(0, max(counts), height - _AXIS, 24)
+    names = [f"< {seconds(edges[0])}", *(f"≥ {seconds(edge)}" for edge in edges)]
+    parts = []
+    for number, (amount, name) in enumerate(zip(counts, names, strict=True)):
+        x, y = left + width * number, scale(amount)
+        share = f"{amount / max(1, len(values)):.2%}"
+        parts.append(
+            f'<g class="ours"><title>{name}: {amount:,} ({share})</title>'
+            f'<rect x="{x + 2:.1f}" y="{y:.1f}" width="{width - 4:.1f}" height="{height - _AXIS - y:.1f}" rx="2"/></g>'
+            f'<text class="value" x="{x + width / 2:.1f}" y="{y - 5:.1f}" text-anchor="middle">{share if amount else ""}</text>'
+            f'<text class="tick" x="{x + width / 2:.1f}" y="{height - 14}" text-anchor="middle">{escape(name)}</text>'
+        )
+    parts.append(f'<path class="axis" d="M{left} {height - _AXIS}H{WIDTH - 12}"/>')
+    return _svg(parts, height, title)
+
+
+def curves(lines: Sequence[Line], title: str, across: str) -> str:
+    """Durations over a count, both on logarithmic axes; each curve is named at its end."""
+    height, left, right = 300, 64, WIDTH - 180
+    horizontal = decades([x for line in lines for x, _ in line.points], left, right)
+    vertical = decades([y for line in lines for _, y in line.points], height - _AXIS - 12, 12)
+    parts = [
+        _vertical_grid(vertical, left, right),
+        *(_tick(horizontal(x), height - 30, count(x)) for x in horizontal.ticks),
+    ]
+    parts.append(
+        f'<text class="tick" x="{(left + right) / 2}" y="{height - 8}" text-anchor="middle">{escape(across)}</text>'
+    )
+    named_at = _apart([vertical(line.points[-1][1]) for line in lines])
+    parts += [_curve(line, horizontal, vertical, at) for line, at in zip(lines, named_at, strict=True)]
+    return _svg(parts, height, title)
+
+
+def _apart(places: Sequence[float], least: float = 18) -> list[float]:
+    """The places, moved down as far as is needed for names not to overlap."""
+    moved, last = dict.fromkeys(range(len(places)), 0.0), float("-inf")
+    for number in sorted(moved, key=places.__getitem__):
+        last = moved[number] = max(places[number], last + least)
+    return list(moved.values())
+
+
+def _curve(line: Line, horizontal: Scale, vertical: Scale, named_at: float) -> str:
+    places = [(horizontal(x), vertical(y)) for x, y in line.points]
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(line.label)}: {seconds(cost)} at {count(size)}</title></circle>'
+        for (x, y), (size, cost) in zip(places, line.points, strict=True)
+    )
+    name = f'<text class="label" x="{places[-1][0] + 10:.1f}" y="{named_at + 4:.1f}">{escape(line.label)}</text>'
+    return f'<g class="{"ours" if line.ours else "peer"}"><path class="curve" d="{path}"/>{marks}{name}</g>'
+
+
+def _vertical_grid(scale: Scale, left: float, right: float) -> str:
+    return "".join(
+        f'<path class="grid" d="M{left} {scale(tick):.1f}H{right}"/>'
+        f'<text class="tick" x="{left - 8}" y="{scale(tick) + 4:.1f}" text-anchor="end">{seconds(tick)}</text>'
+        for tick in scale.ticks
+    )
+
+
+def _row(row: Measure, y: float, shape: str, end: float, tell: Callable[[float], str], tip: str) -> str:
+    return (
+        f'<g class="{"ours" if row.ours else "peer"}"><title>{escape(tip)}</title>'
+        f'<text class="label" x="{_LABELS - 12}" y="{y + 4}" text-anchor="end">{escape(row.label)}</text>{shape}'
+        f'<text class="value" x="{end + 10:.1f}" y="{y + 4}">{tell(row.middle)}</text></g>'
+    )
+
+
+def _grid(scale: Scale, height: float, tell: Callable[[float], str]) -> str:
+    bottom = height - _AXIS
+    lines = "".join(f'<path class="grid" d="M{scale(tick):.1f} {_TOP}V{bottom}"/>' for tick in scale.ticks)
+    return lines + "".join(_tick(scale(tick), bottom + 18, tell(tick)) for tick in scale.ticks)
+
+
+def _tick(x: float, y: float, text: str) -> str:
+    return f'<text class="tick" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{text}</text>'
+
+
+def _height(rows: Sequence[Measure]) -> int:
+    return _TOP + _ROW * len(rows) + _AXIS
+
+
+def _svg(parts: Sequence[str], height: float, title: str) -> str:
+    head = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">'
+    return head + "".join(parts) + "</svg>"
