@@ -118,13 +118,21 @@ def test_two_who_decode_at_once_end_up_with_one_view(cache):
     assert cache.adopt(entry, second) is first
 
 
-@pytest.mark.parametrize("leave", [lambda cache: cache.drop_identity(*HOME, "ada"), lambda cache: cache.clear()])
-def test_a_view_that_comes_too_late_is_given_but_not_kept(cache, leave):
+@pytest.mark.parametrize(
+    "leave",
+    [lambda cache: cache.drop_identity(*HOME, "ada"), lambda cache: cache.clear(), lambda cache: put(cache, "ada")],
+)
+@pytest.mark.parametrize("others", [[], ["bob"]])
+def test_a_view_that_comes_too_late_is_given_but_not_kept(cache, leave, others):
     entry = put(cache, "ada")
+    for other in others:
+        put(cache, other)
     profile = cache.decode(entry, RAW)
     leave(cache)
+    before = cache.size
     assert cache.adopt(entry, profile) is profile
-    assert cache.size == 0
+    assert entry.data is not profile
+    assert cache.size == before
 
 
 def test_wanted_says_whether_anybody_asked(cache):
