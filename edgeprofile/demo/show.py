@@ -1,0 +1,68 @@
+"""The demo from its first line to its summary."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING
+
+import edgeprofile
+from edgeprofile.demo import board, examples, stages
+from edgeprofile.demo.board import Terms
+from edgeprofile.demo.ending import Ending
+from edgeprofile.demo.figures import Track
+from edgeprofile.demo.load import Load
+from edgeprofile.demo.processes import Household
+from edgeprofile.demo.screen import Screen
+
+if TYPE_CHECKING:
+    from edgeprofile.demo.sidecar import Sidecar
+
+__all__ = ["show"]
+
+_TICK = 0.25
+
+
+def show(seconds: float | None, stream: IO[str]) -> None:
+    """Show everything, for so many seconds of figures or until told to end.
+
+    Raises errors of EdgeProfile, `DemoError` among them, and `KeyboardInterrupt` if told to end before the figures.
+    """
+    screen = Screen(stream)
+    screen.say(board.title())
+    with ExitStack() as stack:
+        ending = stack.enter_context(Ending())
+        house = stack.enter_context(Household())
+        valkey = stages.start_server(screen, house)
+        stack.callback(edgeprofile.close)
+        miss = stages.connect(screen, valkey)
+        aside = stages.start_sidecar(screen, house, valkey)
+        _show_examples(screen, aside)
+        ending.gently()
+        terms = Terms(bound=stages.BOUND * 1_000_000_000, miss=miss)
+        with Load(house, valkey, aside, stages.USERS) as load:
+            track = _watch(screen, terms, load, ending, seconds)
+            spent = load.mean_lookup
+        screen.say(board.summary(track, terms, spent, load.costs))
+
+
+def _show_examples(screen: Screen, aside: Sidecar) -> None:
+    asked, found = examples.in_process()
+    screen.say(board.example("In this process", [asked], found, screen.width))
+    lines = list(examples.curl(aside))
+    screen.say(
+        board.example("The same over HTTP, to copy while this runs", lines, examples.over_http(aside), screen.width)
+    )
+
+
+def _watch(screen: Screen, terms: Terms, load: Load, ending: Ending, seconds: float | None) -> Track:
+    """Show the figures until it is time; how they went."""
+    while not (load.complete or ending.wait(_TICK / 10)):
+        load.check()
+    track = Track(load.figures())
+    with screen.live(terms, seconds) as show_track:
+        while not ending.told and (seconds is None or track.elapsed < seconds):
+            show_track(track)
+            ending.wait(_TICK if seconds is None else min(_TICK, seconds - track.elapsed))
+            load.check()
+            track.add(load.figures())
+    return track

@@ -1,0 +1,81 @@
+"""The preparations: a server with users in it, the library connected to it, and the sidecar."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+import edgeprofile
+from edgeprofile.demo import people, server, sidecar
+from edgeprofile.demo.errors import DemoError
+from edgeprofile.demo.wire import Wire
+
+if TYPE_CHECKING:
+    from edgeprofile.demo.processes import Household
+    from edgeprofile.demo.screen import Screen
+    from edgeprofile.demo.server import Server
+    from edgeprofile.demo.sidecar import Sidecar
+
+__all__ = ["BOUND", "USERS", "connect", "start_server", "start_sidecar"]
+
+USERS = 10_000
+BOUND = 1
+"""The ``max_staleness`` that is promised, in seconds."""
+
+_MISSES = 200
+_AT_ONCE = 1_000
+_START_TIMEOUT = 10.0
+
+
+def start_server(screen: Screen, house: Household) -> Server:
+    """Start the embedded Valkey and load the users."""
+    with screen.step("starting an embedded Valkey") as done:
+        valkey = server.start(house)
+        done(f"Valkey {valkey.version} on {valkey.address}")
+    with screen.step("loading users") as done, Wire(valkey.port) as wire:
+        wire.load(people.rows(USERS))
+        done(f"{USERS:,} users, 20 traits each in 2 or 3 models")
+    return valkey
+
+
+def connect(screen: Screen, valkey: Server) -> float:
+    """Configure the library and fill its cache; the nanoseconds of a lookup that has to ask the server."""
+    with screen.step("filling the cache of this process") as done:
+        edgeprofile.configure(
+            address=valkey.address,
+            cluster_mode=False,
+            workspace_id=people.WORKSPACE,
+            destination_id=people.DESTINATION,
+            max_staleness=f"{BOUND}s",
+        )
+        emails = [people.email(user) for user in range(USERS)]
+        _wait_until_live(emails[-1])
+        miss = median(_timed(email) for email in emails[:_MISSES])
+        for start in range(0, USERS, _AT_ONCE):
+            edgeprofile.get_many(people.ENTITY, people.ID_TYPE, emails[start : start + _AT_ONCE])
+        done("all of them cached in this process")
+    return miss
+
+
+def start_sidecar(screen: Screen, house: Household, valkey: Server) -> Sidecar:
+    """Start the sidecar."""
+    with screen.step("starting the sidecar") as done:
+        aside = sidecar.start(house, valkey)
+        done(f"the sidecar on http://{aside.address}")
+    return aside
+
+
+def _wait_until_live(email: str) -> None:
+    edgeprofile.get(people.ENTITY, people.ID_TYPE, email)
+    deadline = time.monotonic() + _START_TIMEOUT
+    while (status := edgeprofile.stats().destinations[people.DESTINATION]).state != "live":
+        if time.monotonic() > deadline:
+            raise DemoError(f"no feed of changes after {_START_TIMEOUT:g} s: {status.state} {status.reason}")
+        time.sleep(0.01)
+
+
+def _timed(email: str) -> int:
+    began = time.perf_counter_ns()
+    edgeprofile.get(people.ENTITY, people.ID_TYPE, email)
+    return time.perf_counter_ns() - began
