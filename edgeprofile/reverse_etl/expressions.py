@@ -49,6 +49,7 @@ FAILED_COLUMNS = {
     "ROW_COUNT": "int64",
 }
 _KEY, _KNOWN = "_key", "_known"
+_TEXT = ibis.dtype("string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,9 @@ def beyond_cursor(
 
 def unfinished_keys(failed: ir.Table | None, prepared: ir.Table | None) -> ir.Table | None:
     """The keys that a run with a cursor failed to deliver, or (``prepared``) may not have come to: one column ``_key``."""
-    tables = [failed.select(_key="PRIMARY_KEY")] if failed is not None else []
+    tables = [failed.select(_key=failed["PRIMARY_KEY"].cast(_TEXT))] if failed is not None else []
     if prepared is not None:
-        tables.append(prepared.select(_key=prepared.columns[0]))
+        tables.append(prepared.select(_key=prepared[prepared.columns[0]].cast(_TEXT)))
     return ibis.union(*tables) if tables else None
 
 
@@ -139,12 +140,12 @@ def highest(prepared: ir.Table, cursor: str) -> ir.Table:
 
 def _current(view: ir.Table, id_column: str, traits: tuple[str, ...]) -> ir.Table:
     key = view[id_column]
-    text = key if key.type().is_string() else key.cast("string")
+    text = key if key.type().is_string() else key.cast(_TEXT)
     return view.select(**{id_column: text, **{name: _storable(view[name]) for name in traits}})
 
 
 def _storable(column: ir.Column) -> ir.Column:
-    return column.cast("string") if column.type().is_unknown() else column
+    return column.cast(_TEXT) if column.type().is_unknown() else column
 
 
 def _operation(
@@ -173,7 +174,7 @@ def _same(now: ir.Value, then: ir.Value, dialect: Dialect) -> ir.BooleanValue:
     if now.type().copy(nullable=True) != then.type().copy(nullable=True) or (
         not dialect.json_equality and _holds_json(now.type())
     ):
-        now, then = now.cast("string"), then.cast("string")
+        now, then = now.cast(_TEXT), then.cast(_TEXT)
     if dialect.null_safe:
         return now.identical_to(then)
     return ((now == then) | (now.isnull() & then.isnull())).fill_null(False)
@@ -271,9 +272,8 @@ def _as_text(column: ir.Column, dialect: Dialect) -> ir.Column:
 
 
 def _transport(kind: dt.DataType, dialect: Dialect) -> dt.DataType:
-    text = ibis.dtype("string")
     if type(kind).__name__.lower() in dialect.text_for:
-        return text
+        return _TEXT
     if kind.is_array():
         return ibis.expr.datatypes.Array(_transport(kind.value_type, dialect))
     if kind.is_struct():

@@ -44,8 +44,10 @@ class Job:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The traits and their types, as text without nullability."""
-        return {name: str(kind.copy(nullable=True)) for name, kind in self.traits.items()}
+        """The traits and their types, as text; what a type forbids (nulls, longer text) is no part of it."""
+        return {
+            name: "string" if kind.is_string() else str(kind.copy(nullable=True)) for name, kind in self.traits.items()
+        }
 
     def plan(self, last: LastRun | None, *, full_asked: bool, now: float) -> Plan:
         """What a run would do at ``now``, seconds since the epoch."""

@@ -171,7 +171,7 @@ class Lock:
     def _others(self, connection_id: str, mine: str) -> list[dict[str, Any]]:
         table = self._session.table(LOCKS).rename({column: self._fold(column) for column in _COLUMNS})
         others = table.filter(table["connection_id"] == connection_id, table["owner"] != mine)
-        silent = ibis.now().epoch_seconds() - others["beat_at"].cast("timestamp").epoch_seconds()
+        silent = _epoch(ibis.now()) - _epoch(others["beat_at"].cast("timestamp"))
         return self._session.rows(others.mutate(silent_for=silent))
 
     @contextmanager
@@ -205,3 +205,7 @@ class Lock:
 
     def _column(self, name: str) -> sge.Column:
         return sge.column(self._fold(name), quoted=True)
+
+
+def _epoch(when: Any) -> Any:
+    return when.epoch_seconds().cast("float64")

@@ -1,5 +1,7 @@
 """Rows as packed commands: the very bytes that a Redis client would send."""
 
+from itertools import chain
+
 import hiredis
 import pyarrow as pa
 import pytest
@@ -84,7 +86,7 @@ def test_pieces_are_the_whole_in_order_and_bounded(documents, most_bytes, most_r
     whole = Commands.of(rows([str(n) for n in range(len(documents))], documents, ttl=ttl))
     pieces = list(whole.pieces(most_bytes, most_rows))
     assert b"".join(piece.payload() for piece in pieces) == bytes(whole.payload())
-    assert [key for piece in pieces for key in piece.keys()] == whole.keys()
+    assert list(chain.from_iterable(map(Commands.keys, pieces))) == whole.keys()
     for piece in pieces:
         assert 1 <= len(piece) <= most_rows
         assert len(piece) == 1 or piece.payload().nbytes <= most_bytes

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgeprofile.reverse_etl.json_text import json_column, json_objects
 
 UTC = dt.UTC
-NOON = dt.datetime(2026, 3, 1, 12, 30)
+NOON = dt.datetime(2026, 3, 1, 12, 30, tzinfo=UTC).replace(tzinfo=None)
 
 
 def texts(values: list[Any], kind: pa.DataType, meant: str | None = None) -> list[str]:

@@ -1,0 +1,260 @@
+"""A run killed at any point, and started again, ends with the right data; and only one runs at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from edgeprofile.reverse_etl.errors import SyncCancelled, SyncRefused
+from edgeprofile.reverse_etl.lock import Lock, Owner, is_alive, this_process
+from edgeprofile.reverse_etl.siteconfig import locate
+from edgeprofile.reverse_etl.warehouse import Warehouse
+from tests.support.sync import PREFIX, Syncing
+from tests.support.wait import until
+
+STEPS = ("begun", "snapshot", "prepared", "delivered", "failures", "logged", "finished")
+
+
+class Killed(BaseException):
+    """As good as SIGKILL: nothing of ours catches it."""
+
+
+def people(syncing: Syncing, mode: str) -> None:
+    syncing.configure(mode=mode, batch_bytes=200, batch_rows=16)
+    syncing.execute(
+        "CREATE TABLE features_by_email AS SELECT 'u' || i AS email, 1 AS n FROM generate_series(1, 40) AS t(i)"
+    )
+
+
+def stop_at(wanted: str, error: type[BaseException], after: int = 1):
+    seen = []
+
+    def step(name: str) -> None:
+        seen.append(name)
+        if seen.count(wanted) == after:
+            raise error
+
+    return step
+
+
+def in_view(syncing: Syncing) -> dict[str, dict[str, int]]:
+    return {email: {"n": n} for email, n in syncing.execute("SELECT email, n FROM features_by_email")}
+
+
+def survives(syncing: Syncing, mode: str, step: str, *, first: bool) -> None:
+    people(syncing, mode)
+    if not first:
+        syncing.sync()
+        syncing.execute("UPDATE features_by_email SET n = 2 WHERE email LIKE 'u1%'")
+        syncing.execute("DELETE FROM features_by_email WHERE email = 'u7'")
+    syncing.execute("INSERT INTO features_by_email VALUES ('refused', 1)")
+    syncing.server.command("SET", f"{PREFIX}refused", "not a hash")
+    with pytest.raises(Killed):
+        syncing.sync(step=stop_at(step, Killed))
+    syncing.server.command("DEL", f"{PREFIX}refused")
+    # What the killed run may have delivered changes back, so that only what it left behind tells of it.
+    syncing.execute("UPDATE features_by_email SET n = 1")
+    syncing.sync()
+    seen, wanted = syncing.traits(), in_view(syncing)
+    assert {key: seen[key] for key in wanted} == wanted
+    if mode == "mirror":
+        assert seen == wanted
+    before = syncing.writes()
+    syncing.sync()
+    assert syncing.writes() == before
+
+
+@pytest.mark.parametrize("mode", ["upsert", "mirror"])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("first", [True, False])
+def test_killed_at_any_step(embedded, mode, step, first):
+    survives(embedded, mode, step, first=first)
+
+
+@pytest.mark.parametrize("step", ["snapshot", "prepared", "delivered", "failures"])
+def test_killed_in_every_warehouse(syncing, step):
+    survives(syncing, "mirror", step, first=False)
+
+
+class TestCancel:
+    def test_while_the_snapshot_is_prepared(self, syncing):
+        people(syncing, "upsert")
+        syncing.sync()
+        with pytest.raises(SyncCancelled):
+            syncing.sync(full=True, step=stop_at("snapshot", SyncCancelled))
+        report = syncing.sync()
+        assert (report.kind, report.reason) == ("incremental", "changes since the last sync")
+        assert statuses(syncing) == ["succeeded", "cancelled", "succeeded"]
+
+    def test_while_the_first_snapshot_is_prepared(self, syncing):
+        people(syncing, "upsert")
+        with pytest.raises(SyncCancelled):
+            syncing.sync(step=stop_at("snapshot", SyncCancelled))
+        assert syncing.sync().reason == "first sync of this connection"
+
+    def test_after_the_data_is_prepared(self, syncing):
+        people(syncing, "upsert")
+        with pytest.raises(SyncCancelled):
+            syncing.sync(step=stop_at("delivered", SyncCancelled, after=2))
+        assert 0 < len(syncing.traits()) < 40
+        report = syncing.sync()
+        assert (report.kind, report.reason) == ("incremental", "changes, and what a cancelled sync left undone")
+        assert (report.updated, report.delivered) == (40, 40)
+        assert syncing.traits() == in_view(syncing)
+
+    def test_the_lock_is_free_again(self, syncing):
+        people(syncing, "upsert")
+        with pytest.raises(SyncCancelled):
+            syncing.sync(step=stop_at("prepared", SyncCancelled))
+        assert syncing.execute('SELECT count(*) FROM _rudderstack."SYNC_LOCKS"') == [(0,)]
+
+    def test_what_died_is_marked(self, syncing):
+        people(syncing, "upsert")
+        with pytest.raises(Killed):
+            syncing.sync(step=stop_at("prepared", Killed))
+        syncing.sync()
+        assert statuses(syncing) == ["died", "succeeded"]
+
+
+def statuses(syncing: Syncing) -> list[str]:
+    return [status for (status,) in syncing.execute('SELECT status FROM _rudderstack."SYNC_RUNS" ORDER BY sync_run_id')]
+
+
+class TestProcesses:
+    """Real processes and real signals."""
+
+    @pytest.fixture
+    def command(self, embedded, tmp_path):
+        people(embedded, "mirror")
+        (tmp_path / "pb_project.yaml").write_text(
+            "entities: [{name: user, feature_views: {using_ids: [{id: email, name: features_by_email}]}}]"
+        )
+        config = tmp_path / "edgeprofile.toml"
+        config.write_text(
+            dedent(f"""
+            [[destinations]]
+            id = "2Dest"
+            workspaceId = "1Wsp"
+            config = {{address = "{embedded.redis.address}", clusterMode = false}}
+            [sync]
+            project = "{tmp_path}"
+            warehouse = "{embedded.store.url}"
+            mode = "mirror"
+            batchRows = 8
+            maxWritesPerSecond = 20
+            """)
+        )
+        return [sys.executable, "-m", "edgeprofile", "sync", "--config", str(config)]
+
+    @pytest.fixture
+    def run(self, command, embedded, tmp_path):
+        def start() -> subprocess.Popen[bytes]:
+            with Path(tmp_path / "log").open("ab") as log:
+                process = subprocess.Popen(command, stdout=log, stderr=log)
+            started.append(process)
+            until(lambda: len(embedded.traits()) >= 4, 30, (tmp_path / "log").read_text)
+            return process
+
+        started = []
+        yield start
+        for process in started:
+            process.kill()
+            process.wait()
+
+    def test_sigkill(self, run, embedded):
+        process = run()
+        process.kill()
+        process.wait()
+        assert len(embedded.traits()) < 40
+        report = embedded.sync()
+        assert report.kind == "incremental"
+        assert embedded.traits() == in_view(embedded)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_ends_the_run_in_an_orderly_way(self, run, embedded, number):
+        process = run()
+        process.send_signal(number)
+        assert process.wait(15) == 1
+        assert statuses(embedded) == ["cancelled"]
+        assert embedded.sync().kind == "incremental"
+        assert embedded.traits() == in_view(embedded)
+
+    def test_another_process_is_refused_while_one_is_alive_and_not_after_it_died(self, run, embedded):
+        process = run()
+        with pytest.raises(SyncRefused) as caught:
+            embedded.sync()
+        assert str(process.pid) in str(caught.value)
+        process.kill()
+        process.wait()
+        assert embedded.sync().status == "succeeded"
+
+
+class TestLock:
+    @pytest.fixture
+    def warehouse(self, syncing):
+        syncing.execute("CREATE TABLE features_by_email AS SELECT 'a' AS email, 1 AS n")
+        syncing.sync()
+        return Warehouse(locate(syncing.config, None))
+
+    def test_of_two_at_the_same_moment_at_most_one_holds_it(self, warehouse):
+        held, refused, together = [], [], threading.Barrier(2)
+
+        def contend(session) -> None:
+            lock = Lock(session)
+            together.wait()
+            try:
+                with lock.held("c"):
+                    held.append(1)
+                    assert len(held) == 1
+                    ended.wait(5)
+                    held.pop()
+            except SyncRefused:
+                refused.append(1)
+                ended.set()
+
+        ended = threading.Event()
+        with warehouse.open() as first, first.sibling() as second:
+            threads = [threading.Thread(target=contend, args=(session,)) for session in (first, second)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert refused
+
+    @pytest.mark.parametrize(
+        ("other", "refused"),
+        [
+            (Owner("elsewhere", "boot", 1, "1"), True),
+            (this_process(), False),
+            (Owner(this_process().host, this_process().boot_id, 4_194_000, "1"), False),
+            (Owner(this_process().host, this_process().boot_id, os.getppid(), "not its start"), False),
+        ],
+        ids=["another host, its heart beating", "a claim that we do not hold", "no such process", "its id was reused"],
+    )
+    def test_a_claim_lives_as_long_as_its_process(self, warehouse, syncing, other, refused):
+        syncing.execute(
+            f"""INSERT INTO _rudderstack."SYNC_LOCKS" VALUES
+            ('c', 'token', '{other.host}', '{other.boot_id}', {other.pid}, '{other.process_start}', CURRENT_TIMESTAMP)"""  # noqa: S608
+        )
+        with warehouse.open() as session:
+            lock = Lock(session, sleep=lambda _seconds: None)
+            if refused:
+                with pytest.raises(SyncRefused, match=str(other)), lock.held("c"):
+                    pass
+            else:
+                with lock.held("c"):
+                    pass
+
+    def test_a_heart_that_stopped_is_dead(self):
+        elsewhere = Owner("elsewhere", "boot", 1, "1")
+        assert is_alive(elsewhere, 30.0, this_process())
+        assert not is_alive(elsewhere, 120.0, this_process())
+
+    def test_a_reboot_ends_all_claims_once_they_are_silent(self):
+        before = Owner(this_process().host, "another boot", os.getpid(), this_process().process_start)
+        assert not is_alive(before, 120.0, this_process())
