@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -160,14 +161,14 @@ input()
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_servers_die_with_a_test_process_that_is_killed(paused):
-    script = _STARTS_A_SERVER.format(paused=paused)
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        pid = int(process.stdout.readline())
-        os.kill(pid, 0)
-        process.send_signal(signal.SIGKILL)
-    until(lambda: not _runs(pid), message="the orphan is killed")
+    command = [sys.executable, "-c", _STARTS_A_SERVER.format(paused=paused)]
+    with tempfile.TemporaryDirectory() as place:  # the killed process cannot remove its server's directory
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TMPDIR": place}, **pipes) as process:
+            pid = int(process.stdout.readline())
+            os.kill(pid, 0)
+            process.send_signal(signal.SIGKILL)
+        until(lambda: not _runs(pid), message="the orphan is killed")
 
 
 def _runs(pid):

@@ -181,8 +181,8 @@ class Pipe:
         if self._sink is None or self._sink.is_closing():
             return
         room = None if self._cut_at is None else max(0, self._cut_at - self.written)
-        self._sink.write(data[:room])
         self.written += len(data[:room])
+        self._sink.write(data[:room])
         if room is not None and len(data) >= room and self.conduct.cut:
             self._end(self.conduct.cut.by)
 

@@ -319,7 +319,8 @@ class Server:
 
     def _start_on_free_port(self) -> None:
         for _ in range(8):
-            self.port, self.bus_port = free_port(), free_port()
+            self.port = free_port()
+            self.bus_port = free_port() if self.options.cluster else 0
             self._start()
             try:
                 return self.wait_ready()
