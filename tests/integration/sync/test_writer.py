@@ -1,0 +1,211 @@
+"""Bulk writes to real servers: what is retried, what is refused, what ends the delivery, and clusters."""
+
+import threading
+import time
+from contextlib import closing
+
+import pyarrow as pa
+import pytest
+
+from edgeprofile.config import RedisConfig
+from edgeprofile.errors import AccessDenied, RedisUnavailable, ServerRefused
+from edgeprofile.reverse_etl.commands import Commands, Rows, Target
+from edgeprofile.store.writer import BulkWriter
+from tests.support.cluster import Cluster
+from tests.support.wait import until
+
+
+def batch(ids, text='{"n":1}', *, ttl=0, tag=""):
+    names = pa.array([f"{tag}{one}" for one in ids], pa.string())
+    return Commands.of(
+        Rows(Target("w:d:user:id:", "m", ttl), names, pa.array(["insert"] * len(names)), pa.array([text] * len(names)))
+    )
+
+
+def writer(address, *, cluster=False, retry_for=10.0, timeout=5.0, **options):
+    config = RedisConfig(address=address, cluster_mode=cluster, **options)
+    return closing(BulkWriter(config, timeout=timeout, retry_for=retry_for))
+
+
+def send(bulk, batches):
+    settled = list(bulk.deliver(batches))
+    return sum(one.delivered for one in settled), [refused for one in settled for refused in one.refused]
+
+
+class TestOneServer:
+    def test_everything_gets_in(self, redis_db):
+        with writer(redis_db.address) as bulk:
+            delivered, refused = send(bulk, (batch(range(n, n + 100)) for n in range(0, 5_000, 100)))
+        assert (delivered, refused) == (5_000, [])
+        assert redis_db.command("DBSIZE") == 5_000
+        assert redis_db.command("HGET", "w:d:user:id:4999", "m") == b'{"n":1}'
+
+    def test_a_batch_larger_than_any_buffer(self, redis_db):
+        with writer(redis_db.address) as bulk:
+            assert send(bulk, [batch(range(20), "x" * (1 << 20))]) == (20, [])
+
+    def test_time_to_live(self, redis_db):
+        with writer(redis_db.address) as bulk:
+            assert send(bulk, [batch("ab", ttl=100)]) == (2, [])
+        assert 90 < redis_db.command("TTL", "w:d:user:id:b") <= 100
+
+    def test_a_row_of_the_wrong_type_is_refused_and_the_others_get_in(self, redis_db):
+        redis_db.command("SET", "w:d:user:id:5", "x")
+        with writer(redis_db.address) as bulk:
+            delivered, (refused,) = send(bulk, [batch(range(10))])
+        assert (delivered, refused.row) == (9, 5)
+        assert "holds another type" in refused.reason
+        assert "user:id" not in refused.reason
+
+    def test_no_right_to_write_ends_it_at_once(self, redis_db):
+        redis_db.command("ACL", "SETUSER", "reader", "on", ">s", "~*", "+@read", "+@connection")
+        with (
+            writer(redis_db.address, username="reader", password="s") as bulk,
+            pytest.raises(AccessDenied, match=r"grant \+hset"),
+        ):
+            send(bulk, [batch("ab")])
+
+    def test_wrong_credentials(self, redis_db):
+        with writer(redis_db.address, password="wrong", retry_for=0.1) as bulk, pytest.raises(AccessDenied):
+            send(bulk, [batch("ab")])
+
+    def test_a_database_other_than_0(self, redis_db):
+        with writer(redis_db.address, database="3") as bulk:
+            send(bulk, [batch("a")])
+        assert redis_db.command("DBSIZE") == 0
+        with redis_db.client(db=3) as client:
+            assert client.dbsize() == 1
+
+    def test_a_connection_that_is_cut_is_made_again(self, redis_db):
+        def batches():
+            for n in range(40):
+                if n in {10, 30}:
+                    redis_db.kill_clients()
+                yield batch(range(n * 100, n * 100 + 100))
+
+        with writer(redis_db.address) as bulk:
+            delivered, refused = send(bulk, batches())
+        assert (delivered, refused) == (4_000, [])
+        assert redis_db.command("DBSIZE") == 4_000
+
+    def test_a_server_that_is_restarted(self, redis_db):
+        def batches():
+            for n in range(20):
+                if n == 10:
+                    redis_db.snapshot()
+                    redis_db.restart(wait=False)
+                yield batch(range(n * 10, n * 10 + 10))
+
+        with writer(redis_db.address) as bulk:
+            assert send(bulk, batches()) == (200, [])
+        assert redis_db.command("DBSIZE") >= 100
+
+    def test_a_server_that_stays_away_ends_it(self, redis_db):
+        redis_db.kill()
+        with writer(redis_db.address, retry_for=0.3) as bulk, pytest.raises(RedisUnavailable, match="nothing listens"):
+            send(bulk, [batch("ab")])
+
+    def test_a_server_that_does_not_answer_ends_it(self, redis_db):
+        with (
+            redis_db.paused(),
+            writer(redis_db.address, timeout=0.3, retry_for=0.5) as bulk,
+            pytest.raises(RedisUnavailable, match="did not answer"),
+        ):
+            send(bulk, [batch("ab")])
+
+    def test_a_full_server_is_tried_again_until_there_is_room(self, redis_db):
+        redis_db.config_set("maxmemory", "1")
+        making_room = threading.Timer(0.5, redis_db.command, ("CONFIG", "SET", "maxmemory", "0"))
+        with writer(redis_db.address) as bulk:
+            making_room.start()
+            assert send(bulk, [batch(range(10))]) == (10, [])
+        making_room.join()
+
+    def test_a_server_that_stays_full_ends_it(self, redis_db):
+        redis_db.config_set("maxmemory", "1")
+        with writer(redis_db.address, retry_for=0.3) as bulk, pytest.raises(ServerRefused, match="maxmemory") as caught:
+            send(bulk, [batch(range(10))])
+        assert caught.value.code == "OOM"
+
+    def test_the_rate_is_limited(self, redis_db):
+        config = RedisConfig(address=redis_db.address, cluster_mode=False)
+        began = time.monotonic()
+        with closing(BulkWriter(config, timeout=5, retry_for=5, most_per_second=1_000)) as bulk:
+            assert send(bulk, (batch(range(n, n + 100)) for n in range(0, 600, 100))) == (600, [])
+        assert time.monotonic() - began >= 0.5
+
+    def test_nothing_to_send_connects_nowhere(self):
+        with writer("127.0.0.1:1") as bulk:
+            assert send(bulk, []) == (0, [])
+
+
+@pytest.fixture(scope="module")
+def cluster(flavour):
+    from tests.support.servers import Options
+
+    with Cluster(Options(flavour=flavour), primaries=3) as running:
+        yield running
+
+
+@pytest.mark.limit(180)
+class TestCluster:
+    @pytest.fixture(autouse=True)
+    def _empty(self, cluster):
+        cluster.reset()
+
+    def test_each_row_goes_to_its_node(self, cluster):
+        with writer(cluster.primaries[0].address, cluster=True) as bulk:
+            assert send(bulk, (batch(range(n, n + 500)) for n in range(0, 3_000, 500))) == (3_000, [])
+        assert sum(node.command("DBSIZE") for node in cluster.primaries) == 3_000
+        assert all(node.command("DBSIZE") for node in cluster.primaries)
+
+    def test_a_slot_that_moved_is_followed(self, cluster):
+        slot = cluster.slot("w:d:user:id:{a}1")
+        target = next(node for node in cluster.primaries if node is not cluster.slot_owner(slot))
+
+        def batches():
+            yield batch(range(10), tag="{a}")
+            cluster.move(slot, target)
+            yield batch(range(10, 30), tag="{a}")
+
+        with writer(cluster.address, cluster=True) as bulk:
+            assert send(bulk, batches()) == (30, [])
+        assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 30
+
+    def test_a_slot_on_its_way_is_asked_for(self, cluster):
+        slot = cluster.slot("w:d:user:id:{b}1")
+        target = next(node for node in cluster.primaries if node is not cluster.slot_owner(slot))
+        with writer(cluster.address, cluster=True) as bulk:
+            send(bulk, [batch(range(5), tag="{b}")])
+            with cluster.migrating(slot, target):
+                assert send(bulk, [batch(range(10), '{"n":2}', ttl=50, tag="{b}")]) == (10, [])
+                assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 5
+            assert cluster.slot_owner(slot).command("HGET", "w:d:user:id:{b}4", "m") == b'{"n":2}'
+
+    def test_seeds_that_are_dead_are_passed_over(self, cluster):
+        with writer(f"127.0.0.1:1,{cluster.primaries[0].address}", cluster=True) as bulk:
+            assert send(bulk, [batch(range(50))]) == (50, [])
+
+    def test_a_single_server_is_no_cluster(self, redis_db):
+        with (
+            writer(redis_db.address, cluster=True, retry_for=0.2) as bulk,
+            pytest.raises(ServerRefused, match="CLUSTER SLOTS"),
+        ):
+            send(bulk, [batch("a")])
+
+
+@pytest.mark.limit(180)
+def test_a_primary_that_dies_is_replaced_by_its_replica(flavour):
+    from tests.support.servers import Options
+
+    with Cluster(Options(flavour=flavour), primaries=3, replicas=1) as cluster:
+        victim = cluster.primaries[0]
+
+        def batches():
+            yield batch(range(300))
+            victim.kill()
+            yield batch(range(300, 600))
+
+        with writer(cluster.address, cluster=True, retry_for=60) as bulk:
+            assert send(bulk, batches()) == (600, [])
+        until(lambda: sum(node.command("DBSIZE") for node in cluster.primaries) >= 500, 10)
