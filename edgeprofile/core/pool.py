@@ -138,12 +138,12 @@ class Pool:
         if isinstance(data, Profile):
             return data
         growth = self._growth(profile)
-        if self._may_grow(entry, growth):
+        if entry.lease is not ENDED and self._fits(entry, growth):
             self._make_room(growth)
-            if entry.lease is not ENDED:
-                self.size += growth
-                entry.data = profile
-                entry.ready_until = entry.expires
+        if entry.lease is not ENDED and self.size + growth <= self._limit:
+            self.size += growth
+            entry.data = profile
+            entry.ready_until = entry.expires
         return profile
 
     def sweep(self, now: float, budget: int) -> int:
@@ -191,11 +191,9 @@ class Pool:
     def _is_large(self, data: bytes | Profile | None) -> bool:
         return data is not None and len(data if isinstance(data, bytes) else data.json) > self._largest
 
-    def _may_grow(self, entry: Entry, growth: int) -> bool:
-        space = self._spaces.get(entry.home)
-        if space is None or space.entries.get(entry.value) is not entry:
-            return False
-        return space.size + self._weigh(entry.value, entry.data) + growth <= self._limit
+    def _fits(self, entry: Entry, growth: int) -> bool:
+        """Whether a cache of this entry alone would be within the limit."""
+        return self._spaces[entry.home].size + self._weigh(entry.value, entry.data) + growth <= self._limit
 
     def _remove(self, entry: Entry) -> None:
         """Out of its space; its place in the queue becomes a tombstone."""

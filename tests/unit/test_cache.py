@@ -529,6 +529,16 @@ def test_setting_an_item_that_is_over_already_removes_it(make):
     assert cache.count == 0
 
 
+def test_what_is_over_goes_before_the_least_recent(make, clock):
+    cache = make(2, getsizeof=lambda _value: 1, ttu=lambda key, _value, now: now + len(key[3]))
+    for value in ("long", "x"):
+        cache[*HOME, value] = None
+    clock.now = 1001.0
+    cache[*HOME, "new"] = None
+    assert [key[3] for key in cache] == ["long", "new"]
+    assert (cache.evictions.expired, cache.evictions.capacity) == (1, 0)
+
+
 def test_an_item_without_a_deadline_stays(cache, clock):
     cache[KEY] = Profile({})
     clock.now = 1e9
