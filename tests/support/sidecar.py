@@ -144,6 +144,43 @@ class RunningSidecar:
             await self._stop.wait()
 
 
+class Answers:
+    """The answers on a raw connection, one after the other."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = b""
+
+    def next(self) -> tuple[int, dict[str, str], Any]:
+        """Status, headers, and the body as JSON, None without one."""
+        head = self._until(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        length = int(headers.get("Content-Length", "0"))
+        while len(self._received) < length:
+            self._receive()
+        body, self._received = self._received[:length], self._received[length:]
+        return int(first.split()[1]), headers, json.loads(body) if length else None
+
+    def ended(self) -> bool:
+        """Whether the sidecar closes the connection and sends nothing more."""
+        try:
+            return self._received == b"" and self._connection.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def _until(self, end: bytes) -> bytes:
+        while end not in self._received:
+            self._receive()
+        found, _, self._received = self._received.partition(end)
+        return found
+
+    def _receive(self) -> None:
+        received = self._connection.recv(1 << 16)
+        assert received, f"the connection ended within an answer: {self._received!r}"
+        self._received += received
+
+
 def request(
     address: str, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -166,7 +203,9 @@ def connect(address: str) -> socket.socket:
         made.connect(address)
         return made
     host, _, port = address.rpartition(":")
-    return socket.create_connection((host, int(port)), _PATIENCE)
+    made = socket.create_connection((host, int(port)), _PATIENCE)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent in parts arrives in parts
+    return made
 
 
 def token(
