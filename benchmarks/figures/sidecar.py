@@ -9,7 +9,8 @@ from benchmarks.rows import at_least, at_most, times_the_cost, times_the_rate
 OURS = "sidecar"
 BARE = "aiohttp_bare"
 PLAIN = "aiohttp_redis"
-PEERS = {BARE: at_least(0.75), PLAIN: at_least(2.5), "fastapi_redis": None, "webdis": None}
+PEERS = {BARE: at_least(0.75), PLAIN: at_least(2.5), "fastapi_redis": None, "webdis": None, "feast": None}
+LARGE = {"feast"}  # half a gigabyte to install: in full runs only
 CONNECTIONS = 16
 PROFILES = 20_000
 MISSED = 20_000  # different ids, far more than the cache may hold
@@ -23,7 +24,8 @@ def hot(bench: Bench) -> None:
     bench.result.settings |= {"load generator": load.generator(), "connections": CONNECTIONS}
     with servers.valkey() as server:
         servers.fill(server, 1)
-        with bench.contenders([*PEERS, OURS], "http", **server_spec(server)) as present:
+        peers = [name for name in PEERS if bench.settings.mode == "full" or name not in LARGE]
+        with bench.contenders([*peers, OURS], "http", **server_spec(server)) as present:
             endpoints = http.ready(present, CONNECTIONS)
             loads = http.interleaved(bench, list(present), lambda name: _load(bench, endpoints[name]), "hot")
     _compare(bench, loads)
