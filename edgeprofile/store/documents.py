@@ -49,12 +49,14 @@ class DocumentBatch(Protocol):
         """Some of the rows."""
 
 
-def merged(document: bytes | None, model: str, text: str | None) -> bytes | None:
+def merged(found: bytes | None, model: str, text: str | None) -> bytes | None:
     """The document with one member set, or removed; ``None`` where no member is left.
+
+    ``found`` is the answer to ``JSON.GET key $``: an array that holds the document.
 
     Raises ``msgspec.DecodeError`` where the document is no JSON object.
     """
-    members = msgspec.json.decode(document, type=_Members) if document else {}
+    (members,) = msgspec.json.decode(found, type=tuple[_Members]) if found else ({},)
     if text is None:
         members.pop(model, None)
     else:
@@ -148,7 +150,7 @@ class _Elsewhere(Exception):
 
 def _transaction(lane: Lane, batch: DocumentBatch) -> list[str | bool]:
     keys = batch.keys()
-    _, *documents = lane.ask(("WATCH", *keys), *(("JSON.GET", key) for key in keys))
+    _, *documents = lane.ask(("WATCH", *keys), *(("JSON.GET", key, "$") for key in keys))
     _raise_common(lane, documents)
     commands: list[tuple[Any, ...]] = []
     outcomes: list[str | bool] = []

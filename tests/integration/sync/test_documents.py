@@ -1,0 +1,143 @@
+"""JSON mode: documents of several members, of which a source owns one. The server is fakeredis behind a real socket."""
+
+import json
+from contextlib import closing
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from edgeprofile.config import RedisConfig
+from edgeprofile.errors import ServerRefused
+from edgeprofile.reverse_etl.commands import Rows, Target
+from edgeprofile.reverse_etl.deliver import Documents as Batch
+from edgeprofile.store.documents import DocumentWriter, merged
+from tests.support.json_server import JsonServer
+from tests.support.sync import PREFIX, VIEW, DuckDB, Syncing
+
+
+class TestMerged:
+    @pytest.mark.parametrize(
+        ("document", "text", "result"),
+        [
+            (None, '{"a":1}', b'{"m":{"a":1}}'),
+            (b"{}", '{"a":1}', b'{"m":{"a":1}}'),
+            (b'{"m":{"old":1}}', '{"a":1}', b'{"m":{"a":1}}'),
+            (b'{"x":{"b": 1.50}}', '{"a":1}', b'{"x":{"b": 1.50},"m":{"a":1}}'),
+            (b'{"m":1,"x":2}', None, b'{"x":2}'),
+            (b'{"m":1}', None, None),
+            (b'{"x":2}', None, b'{"x":2}'),
+            (None, None, None),
+        ],
+    )
+    def test_one_member_is_set_and_the_others_stay_byte_for_byte(self, document, text, result):
+        assert merged(document and b"[%b]" % document, "m", text) == result
+
+    @pytest.mark.parametrize("document", [b"[1]", b'"text"', b"{"])
+    def test_what_is_no_object_is_refused(self, document):
+        with pytest.raises(msgspec.DecodeError):
+            merged(b"[%b]" % document, "m", "{}")
+
+
+class Documents(JsonServer):
+    def command(self, *args):
+        with self.client() as client:
+            return client.execute_command(*args)
+
+
+@pytest.fixture
+def documents():
+    with Documents() as running:
+        yield running
+
+
+@pytest.fixture
+def config(documents):
+    return RedisConfig(address=documents.address, cluster_mode=False, use_json_module=True)
+
+
+def stored(documents, key):
+    text = documents.command("JSON.GET", key, "$")
+    return None if text is None else json.loads(text)[0]
+
+
+def rows(ids, texts=None, ttl=0):
+    names = pa.array(ids, pa.string())
+    given = None if texts is None else pa.array(texts, pa.string())
+    return Batch(Rows(Target("w:", "m", ttl), names, pa.array(["insert"] * len(ids)), given))
+
+
+def send(config, *batches):
+    with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
+        settled = list(writer.deliver(batches))
+    return sum(one.delivered for one in settled), [refused for one in settled for refused in one.refused]
+
+
+class TestWriter:
+    def test_other_members_stay(self, documents, config):
+        documents.command("JSON.SET", "w:a", "$", '{"x":{"b":1}}')
+        assert send(config, rows("ab", ['{"n":1}', '{"n":2}'])) == (2, [])
+        assert stored(documents, "w:a") == {"x": {"b": 1}, "m": {"n": 1}}
+        assert stored(documents, "w:b") == {"m": {"n": 2}}
+
+    def test_more_rows_than_go_together(self, documents, config):
+        ids = [str(n) for n in range(300)]
+        assert send(config, rows(ids, [f'{{"n":{n}}}' for n in ids])) == (300, [])
+        assert stored(documents, "w:299") == {"m": {"n": 299}}
+
+    def test_deletion_takes_the_member_and_the_empty_key(self, documents, config):
+        documents.command("JSON.SET", "w:a", "$", '{"x":1,"m":{}}')
+        documents.command("JSON.SET", "w:b", "$", '{"m":{}}')
+        assert send(config, rows("abc")) == (3, [])
+        assert (stored(documents, "w:a"), stored(documents, "w:b"), stored(documents, "w:c")) == ({"x": 1}, None, None)
+
+    def test_time_to_live(self, documents, config):
+        send(config, rows("a", ["{}"], ttl=100))
+        assert 90 < documents.command("TTL", "w:a") <= 100
+
+    def test_a_key_of_another_type_is_refused_alone(self, documents, config):
+        documents.command("HSET", "w:b", "x", "1")
+        delivered, (refused,) = send(config, rows("abc", ["{}"] * 3))
+        assert (delivered, refused.row) == (2, 1)
+        assert stored(documents, "w:c") == {"m": {}}
+
+    def test_a_document_that_is_no_object_is_refused_alone(self, documents, config):
+        documents.command("JSON.SET", "w:a", "$", "[1]")
+        delivered, (refused,) = send(config, rows("ab", ["{}"] * 2))
+        assert (delivered, refused) == (1, (0, "the key holds no JSON object"))
+
+    def test_a_writer_that_comes_between_is_not_undone(self, documents, config, monkeypatch):
+        """Its member is written after our reading and before our writing; ours is then written over the new reading."""
+        from edgeprofile.store import documents as module
+
+        def meanwhile(*arguments):
+            monkeypatch.setattr(module, "_commit", commit)
+            documents.command("JSON.SET", "w:a", "$", '{"theirs":1}')
+            return commit(*arguments)
+
+        commit = module._commit
+        monkeypatch.setattr(module, "_commit", meanwhile)
+        assert send(config, rows("a", ['{"n":1}'])) == (1, [])
+        assert stored(documents, "w:a") == {"theirs": 1, "m": {"n": 1}}
+
+    def test_a_server_without_the_module_says_so_at_once(self, valkey):
+        valkey.reset()
+        with pytest.raises(ServerRefused, match=r"JSON\.GET"):
+            send(RedisConfig(address=valkey.address, cluster_mode=False), rows("a", ["{}"]))
+
+
+def test_a_sync_writes_documents(documents, config, tmp_path):
+    syncing = Syncing(DuckDB(tmp_path / "warehouse.duckdb"), config, documents)
+    syncing.configure(mode="mirror")
+    syncing.execute(
+        "CREATE TABLE features_by_email AS SELECT 'u' || i AS email, i AS n, [i] AS l FROM range(5) AS t(i)"
+    )
+    documents.command("JSON.SET", f"{PREFIX}u1", "$", '{"other":{"x":1}}')
+    assert syncing.sync().delivered == 5
+    assert stored(documents, f"{PREFIX}u1") == {"other": {"x": 1}, VIEW: {"n": 1, "l": [1]}}
+    syncing.execute("DELETE FROM features_by_email WHERE n < 2; UPDATE features_by_email SET n = 9 WHERE email = 'u2'")
+    report = syncing.sync()
+    assert (report.updated, report.deleted, report.unchanged) == (1, 2, 2)
+    assert stored(documents, f"{PREFIX}u0") is None
+    assert stored(documents, f"{PREFIX}u1") == {"other": {"x": 1}}
+    assert stored(documents, f"{PREFIX}u2") == {VIEW: {"n": 9, "l": [2]}}
