@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Group
-from rich.padding import Padding
 from rich.text import Text
 
 import edgeprofile
@@ -28,6 +28,7 @@ __all__ = ["Terms", "example", "line", "live", "step", "summary", "title"]
 _BARS = "▁▂▃▄▅▆▇█"
 _INDENT, _LABEL, _VALUE = 2, 14, 18
 _WIDEST_CURVE = 60
+_WIDEST_TEXT = 100
 _NOTES = """\
 Hit latency: single hits, less the {clock} of the clock. In loops of {batch} lookups, misses included, one takes {mean} \
 on average, less the {loop} of the loop. Threads pause for {pause} between loops. Seen after: from the server's \
@@ -85,23 +86,26 @@ def live(track: Track, terms: Terms, remaining: float | None, width: int) -> Ren
     return Group(Text(), *map(_drawn, (lookups, *_rows(track.now, track.last, terms))), Text(), foot)
 
 
-def summary(track: Track, terms: Terms, mean: float, costs: Costs) -> RenderableType:
+def summary(track: Track, terms: Terms, mean: float, costs: Costs, width: int) -> RenderableType:
     """The figures of the whole run; ``mean`` of a lookup, in nanoseconds."""
     pace, last = track.whole, track.last
-    machine = f"{os.cpu_count()} CPUs, Python {platform.python_version()}"
-    heading = Text.assemble("\n", (f"{track.elapsed:.1f} s", "bold"), f" on {machine}\n")
+    machine = f" on {os.cpu_count()} CPUs, Python {platform.python_version()}\n"
+    heading = Text.assemble("\n", (f"{track.elapsed:.1f} s", "bold"), machine)
     total = _Row("lookups", words.rate(pace.lookups), f"{words.count(last.hits + last.misses)} in {THREADS} threads")
-    notes = _NOTES.format(
-        threads=THREADS,
+    return Group(heading, *map(_drawn, (total, *_rows(pace, last, terms))), _notes(mean, costs, width))
+
+
+def _notes(mean: float, costs: Costs, width: int) -> Text:
+    text = _NOTES.format(
         batch=BATCH,
         pause=f"{PAUSE * 1e3:g} ms",
         mean=words.duration(mean),
         clock=words.duration(costs.clock),
         loop=words.duration(costs.loop),
     )
-    return Group(
-        heading, *map(_drawn, (total, *_rows(pace, last, terms))), Padding(Text(notes, "dim"), (1, _INDENT, 0, _INDENT))
-    )
+    indent = " " * _INDENT
+    lines = textwrap.wrap(text, min(width, _WIDEST_TEXT) - _INDENT, initial_indent=indent, subsequent_indent=indent)
+    return Text("\n".join(["", *lines]), "dim")
 
 
 def line(track: Track) -> str:
@@ -156,7 +160,9 @@ def _quantile(distribution: Distribution, share: float) -> str:
 
 def _drawn(row: _Row) -> Text:
     label, value = f"  {row.label:<{_LABEL}}", f"{row.value:<{_VALUE}}"
-    return Text.assemble((label, "dim"), (value, "bold"), (row.detail, row.style), no_wrap=True, overflow="ellipsis")
+    text = Text.assemble((label, "dim"), (value, "bold"), (row.detail, row.style), no_wrap=True, overflow="ellipsis")
+    text.rstrip()
+    return text
 
 
 def _curve(values: Sequence[float], width: int) -> str:

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Distribution", "Sightings"]
 
-_STEP = math.log(1.02)
+_STEP = math.log(1.01)
 
 
 class Distribution:
-    """How often which duration was seen, in steps of 2%: bounded memory, and quantiles that are exact within 1%.
+    """How often which duration was seen, in steps of 1%: bounded memory, and quantiles that are exact within half a step.
 
     One thread may add while another copies.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import time
 from contextlib import contextmanager, nullcontext
 from typing import IO, TYPE_CHECKING
@@ -24,23 +26,26 @@ if TYPE_CHECKING:
 __all__ = ["Screen"]
 
 _LINE_EVERY = 2.0
+_ALIKE = {"µ": "u", "✓": "+", "✗": "!", "…": "..."}
 
 
 class Screen:
     """Writes to a stream; colour and movement only where that is a terminal which can show them."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self.console = Console(file=stream, highlight=False, emoji=False)
-        self.alive = stream.isatty() and not self.console.is_dumb_terminal
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_REPLACED)
+        self._console = Console(file=stream, highlight=False, emoji=False)
+        self.alive = stream.isatty() and not self._console.is_dumb_terminal
 
     @property
     def width(self) -> int:
         """Columns."""
-        return self.console.width
+        return self._console.width
 
     def say(self, what: RenderableType) -> None:
         """Text is never cut, so that what is to be copied stays whole."""
-        self.console.print(what, soft_wrap=isinstance(what, Text))
+        self._console.print(what, soft_wrap=isinstance(what, Text))
 
     @contextmanager
     def step(self, doing: str) -> Iterator[Callable[[str], None]]:
@@ -50,7 +55,7 @@ class Screen:
         def done(what: str) -> None:
             self.say(board.step(what, time.monotonic() - began))
 
-        with self.console.status(Text(doing, "dim")) if self.alive else nullcontext():
+        with self._console.status(Text(doing, "dim"), spinner="line") if self.alive else nullcontext():
             yield done
 
     def live(self, terms: Terms, seconds: float | None) -> AbstractContextManager[Callable[[Track], None]]:
@@ -59,11 +64,11 @@ class Screen:
 
     @contextmanager
     def _moving(self, terms: Terms, seconds: float | None) -> Iterator[Callable[[Track], None]]:
-        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
 
             def show(track: Track) -> None:
                 remaining = None if seconds is None else max(0.0, seconds - track.elapsed)
-                live.update(board.live(track, terms, remaining, self.console.width), refresh=True)
+                live.update(board.live(track, terms, remaining, self.width), refresh=True)
 
             yield show
 
@@ -78,3 +83,14 @@ class Screen:
                 self.say(Text(board.line(track)))
 
         yield show
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """What stands for a character that the stream's encoding lacks."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 -- nothing is decoded with this
+    lacking = error.object[error.start : error.end]
+    return "".join(_ALIKE.get(character, "#") for character in lacking), error.end
+
+
+_REPLACED = "edgeprofile-demo"
+codecs.register_error(_REPLACED, _replaced)

@@ -42,7 +42,7 @@ def show(seconds: float | None, stream: IO[str]) -> None:
         with Load(house, valkey, aside, stages.USERS) as load:
             track = _watch(screen, terms, load, ending, seconds)
             spent = load.mean_lookup
-        screen.say(board.summary(track, terms, spent, load.costs))
+        screen.say(board.summary(track, terms, spent, load.costs, screen.width))
 
 
 def _show_examples(screen: Screen, aside: Sidecar) -> None:
