@@ -6,7 +6,7 @@ the digits it was written with, an escape stays an escape.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edgeprofile_sidecar.tokens import Grant
 
-__all__ = ["Flawed", "Question", "Unreadable", "answer", "check", "read"]
+__all__ = ["Asked", "Flawed", "Question", "Unreadable", "answer", "check", "read"]
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +46,10 @@ class Unreadable(msgspec.Struct, frozen=True, gc=False):
     message: str
 
 
+Asked: TypeAlias = Question | Flawed | Unreadable
+"""What a body was found to be."""
+
+
 class _Body(msgspec.Struct, rename="camel", gc=False):
     entity: msgspec.Raw = msgspec.Raw()
     id: msgspec.Raw = msgspec.Raw()
@@ -68,7 +72,7 @@ _string = msgspec.json.Decoder(str)
 _NUMBER = frozenset(b"%c" % digit for digit in b"-0123456789")
 
 
-def read(body: bytes) -> Question | Flawed | Unreadable:
+def read(body: bytes) -> Asked:
     """Read a request's body (UTF-8 JSON); members that are not of the contract are skipped."""
     try:
         body.isascii() or body.decode()  # the decoder does not look into the strings that it skips
@@ -84,7 +88,7 @@ def read(body: bytes) -> Question | Flawed | Unreadable:
         return Flawed(destination, str(flaw))
 
 
-def check(asked: Question | Flawed | Unreadable, grant: Grant, destinations: Container[str]) -> Question | Answer:
+def check(asked: Asked, grant: Grant, destinations: Container[str]) -> Question | Answer:
     """The question, if it may be answered; otherwise the first of the contract's refusals that applies.
 
     A destination that is named must lie in the token's scope before anything is said about it, so that a token learns

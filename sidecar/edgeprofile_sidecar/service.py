@@ -10,6 +10,7 @@ from edgeprofile import EdgeProfileError, ServiceError
 from edgeprofile_sidecar import activation
 from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, failure
 from edgeprofile_sidecar.logs import Seldom
+from edgeprofile_sidecar.recent import Recent
 from edgeprofile_sidecar.tokens import Denial
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Profiles", "Service", "TokenSource"]
 
 _log = logging.getLogger(__name__)
+
+_REMEMBERED = 4_096  # bodies that were read: the pages of one visitor ask for the same profile
+_LARGEST_REMEMBERED = 512  # bytes; the two bound what is kept to a few megabytes
 
 
 class Profiles(Protocol):
@@ -52,6 +56,7 @@ class Service:
         self._tokens = tokens
         self._destinations = destinations
         self._counters = counters
+        self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
         self._seldom = Seldom()
 
     def admit(self, authorization: Sequence[str]) -> Grant | None:
@@ -64,13 +69,17 @@ class Service:
 
     def ask(self, body: bytes, grant: Grant) -> Answer | Question:
         """The answer, where it can be given at once; otherwise the question that Redis must be asked."""
-        asked = activation.check(activation.read(body), grant, self._destinations)
+        asked = activation.check(self._recent.get(body) or self._read(body), grant, self._destinations)
         if isinstance(asked, Answer):
             if asked is UNAUTHORIZED:
                 self._counters.denials[Denial.SCOPE.value] += 1
             return asked
         data = self._profiles.peek_json(asked.entity, asked.id_type, asked.value, destination=asked.destination)
         return asked if data is None else activation.answer(asked, data)
+
+    def _read(self, body: bytes) -> activation.Asked:
+        asked = activation.read(body)
+        return self._recent.put(body, asked) if len(body) <= _LARGEST_REMEMBERED else asked
 
     async def fetch(self, question: Question) -> Answer:
         """The answer to a question, read from Redis where need be."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from edgeprofile_sidecar.recent import Recent
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,7 +27,7 @@ Permission = Literal["read", "delete"]
 PERMISSIONS: tuple[Permission, ...] = ("read", "delete")
 
 _NO_DIGEST = bytes(32)
-_MOST_RECENT = 1_000
+_REMEMBERED = 1_000  # headers of good tokens, so that a repeated caller's token is not hashed each time
 
 
 class Denial(enum.Enum):
@@ -82,7 +84,7 @@ class Tokens:
 
     def __init__(self, tokens: Iterable[Token] = ()) -> None:
         self._grants = {grant.digest: grant for grant in map(Grant, tokens)}
-        self._recent: dict[str, Grant] = {}
+        self._recent = Recent[str, Grant](_REMEMBERED)
 
     def __len__(self) -> int:
         return len(self._grants)
@@ -111,9 +113,7 @@ class Tokens:
         grant = self._grants.get(digest)
         if not hmac.compare_digest(grant.digest if grant else _NO_DIGEST, digest) or grant is None:
             return Denial.UNKNOWN
-        if len(self._recent) < _MOST_RECENT:
-            self._recent[authorization[0]] = grant
-        return grant
+        return self._recent.put(authorization[0], grant)
 
 
 def fingerprint(secret: str) -> str:

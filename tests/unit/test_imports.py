@@ -30,6 +30,7 @@ PURE = (
     "edgeprofile_sidecar.activation",
     "edgeprofile_sidecar.answers",
     "edgeprofile_sidecar.headers",
+    "edgeprofile_sidecar.recent",
     "edgeprofile_sidecar.tokens",
 )
 IMPURE = [
