@@ -1,0 +1,105 @@
+"""The arithmetic of the benchmarks: what a wrong line there would make us believe."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from benchmarks import baseline, data, serving
+from benchmarks.figures import staleness
+from benchmarks.page.scales import decades, seconds
+from benchmarks.report import cells
+from benchmarks.rounds import ratio, rotated
+from benchmarks.rows import Result, at_least, at_most, times_faster, times_the_cost
+from benchmarks.traces import TRACES, Trace
+
+SECOND = 1_000_000_000
+IDS = data.identities(1_000)
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_a_trace_is_the_same_each_time_and_starts_over_when_it_is_used_up(name):
+    first, second = (Trace(name, IDS, length=500) for _ in range(2))
+    draws = first.take(500)
+    assert draws == second.take(500)
+    assert first.take(700) == draws + draws[:200]
+
+
+def test_zipf_asks_for_few_ids_often_and_loop_for_each_once():
+    popular = Counter(Trace("zipf", IDS, length=20_000).take(20_000))
+    assert popular.most_common(1)[0][1] > 20 * 20_000 / len(IDS)
+    assert set(Counter(Trace("loop", IDS, length=1_000).take(1_000)).values()) == {1}
+
+
+def test_a_ratio_compares_neighbouring_rounds_whatever_the_machine_did_in_between():
+    assert ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0]).median == 2.0
+
+
+def test_every_contender_starts_a_round_in_turn():
+    assert [rotated("abc", number)[0] for number in range(4)] == ["a", "b", "c", "a"]
+
+
+def test_costs_and_speed_are_turned_the_right_way():
+    cost = times_the_cost("hit", [2.0], [1.0], at_most(3), "dict")
+    speed = times_faster("hit", [2.0], [300.0], at_least(100), "peer")
+    assert (cost.value.median, cost.met, cost.score) == (2.0, True, 0.5)
+    assert (speed.value.median, speed.met, speed.score) == (150.0, True, 150.0)
+    assert times_the_cost("hit", [4.0], [1.0], at_most(3), "dict").met is False
+
+
+def test_a_row_falls_short_only_beyond_the_tolerance():
+    def result(ours):
+        return Result(figure="hit", title="", rows=[times_the_cost("hit", [ours], [1.0], at_most(3), "dict")])
+
+    known = baseline.scores([result(2.0)])
+    assert not baseline.shortfalls([result(2.3)], known)
+    (short,) = baseline.shortfalls([result(2.4)], known)
+    assert "17% short" in str(short)
+
+
+def test_staleness_is_the_time_from_the_acknowledgement_to_the_last_older_read():
+    acknowledged = [1 * SECOND, 2 * SECOND]  # version 1 of the first id, version 1 of the second
+    last_reads = [[[0, SECOND + 3_000_000], [1, 9 * SECOND]], [[0, SECOND], [1, 9 * SECOND]]]
+    assert staleness._ages(acknowledged, last_reads) == [0.003, 0.0]
+
+
+def test_a_value_that_comes_back_after_a_newer_one_counts_as_stale():
+    acknowledged = [1 * SECOND, 2 * SECOND, 3 * SECOND]  # three versions of one id
+    last_reads = [[[1, 7 * SECOND], [2, 4 * SECOND], [3, 9 * SECOND]]]
+    assert staleness._ages(acknowledged, last_reads) == [0.0, 5.0, 4.0]
+
+
+def test_a_version_that_no_reader_ever_saw_is_judged_by_the_older_ones():
+    acknowledged = [1 * SECOND, 2 * SECOND]
+    assert staleness._ages(acknowledged, [[[0, SECOND + 5_000_000]]]) == [0.005, 0.0]
+
+
+def test_profiles_have_the_traits_asked_for_and_every_json_type():
+    traits = data.traits(7, 200)
+    assert len(traits) == 200
+    assert {type(value) for index in range(20) for value in data.traits(index).values()} >= {
+        float,
+        int,
+        str,
+        bool,
+        type(None),
+        list,
+        dict,
+    }
+    assert json.loads(serving.answer(7))["data"] == {data.MODEL: json.loads(data.text(7))}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2.0, "2 s"), (0.0125, "12.5 ms"), (41.2e-6, "41.2 µs"), (248e-9, "248 ns"), (1e-3, "1 ms")]
+)
+def test_durations_are_told_in_the_unit_that_suits_them(value, text):
+    assert seconds(value) == text
+    row = times_the_cost("hit", [value], [value], None, "peer")
+    assert cells(row).ours == text
+
+
+def test_a_logarithmic_axis_holds_its_values_between_powers_of_ten():
+    scale = decades([2e-7, 3e-3], 100, 500)
+    assert (scale.low, scale.high) == (1e-7, 1e-2)
+    assert scale(1e-7) == 100
+    assert scale(1e-2) == pytest.approx(500)
