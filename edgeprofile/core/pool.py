@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from edgeprofile.core.entries import ENDED, Entry, Evictions, Space
 from edgeprofile.core.recency import CHUNK, Recency
-from edgeprofile.memory import allocated
+from edgeprofile.memory import allocated, bytes_size, text_size
 from edgeprofile.profile import Profile, decode
 
 if TYPE_CHECKING:
@@ -275,14 +275,14 @@ class Pool:
                 del branches[entity]
 
     def _weigh(self, value: str, data: bytes | Profile | None) -> int:
-        return ENTRY_SIZE + allocated(sys.getsizeof(value)) + data_size(data)
+        return ENTRY_SIZE + text_size(value) + data_size(data)
 
     def _growth(self, profile: Profile) -> int:
         """What an entry gains when its decoded profile is kept."""
         return profile.footprint
 
     def _space_size(self, home: Home) -> int:
-        return SPACE_SIZE + sum(allocated(sys.getsizeof(name)) for name in home[1:])
+        return SPACE_SIZE + sum(map(text_size, home[1:]))
 
 
 def data_size(data: bytes | Profile | None) -> int:
@@ -290,5 +290,5 @@ def data_size(data: bytes | Profile | None) -> int:
     if data is None:
         return 0
     if isinstance(data, bytes):
-        return allocated(sys.getsizeof(data))
-    return allocated(sys.getsizeof(data.json)) + data.footprint
+        return bytes_size(data)
+    return bytes_size(data.json) + data.footprint

@@ -1,10 +1,11 @@
 import gc
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from edgeprofile.memory import allocated, tree_size, untrack
+from edgeprofile.memory import _find_untrack, allocated, bytes_size, text_size, tree_size, untrack
 
 
 @pytest.mark.parametrize(
@@ -12,6 +13,13 @@ from edgeprofile.memory import allocated, tree_size, untrack
 )  # fmt: skip
 def test_allocations_are_rounded_up(size, taken):
     assert allocated(size) == taken
+
+
+@pytest.mark.parametrize("text", ["", "a", "ada@example.com", "x" * 1000, "é", "Ω" * 40, "\U0001f600", "\ud800"])
+def test_texts_and_bytes_take_what_python_says(text):
+    assert text_size(text) == allocated(sys.getsizeof(text))
+    data = text.encode("utf-8", "surrogatepass")
+    assert bytes_size(data) == allocated(sys.getsizeof(data))
 
 
 def test_what_the_interpreter_shares_costs_nothing():
@@ -50,6 +58,13 @@ def test_an_untracked_dict_is_not_walked_until_it_could_close_a_cycle():
     value["self"] = value
     assert gc.is_tracked(value)
     del value["self"]
+
+
+def test_another_interpreter_is_left_to_itself(monkeypatch):
+    monkeypatch.setattr(sys, "implementation", SimpleNamespace(name="pypy"))
+    value = Subclass()
+    _find_untrack()(value)
+    assert gc.is_tracked(value)
 
 
 def test_untracked_values_are_freed_as_others_are():
