@@ -92,9 +92,17 @@ def test_what_nests_too_deeply_is_served_as_text(brackets):
         assert decode(encoded.json) == {"m": deeper.decode()}
 
 
-def test_wide_json_is_not_deep():
-    text = b'["[[[\\"[[",' + b"[]," * 1000 + b"{}]"
+@pytest.mark.parametrize(
+    "text", [b'["[[[\\"[[",' + b"[]," * 1000 + b"{}]", b'"' + b"[{" * 1000 + b'"', b'"\\"' + b"[" * 300 + b'"']
+)
+def test_brackets_do_not_make_depth_by_their_number(text):
     assert encode_hash([b"m", text]).broken == ()
+
+
+@pytest.mark.parametrize("text", [b'"' + b'\\"' * 500_000, b'"' * 500_001, b"\\" * 500_000 + b'"', b'["",' * 200_000])
+def test_looking_for_depth_takes_linear_time(text):
+    assert encode_hash([b"m", b"[" * 300 + text]).broken == ("m",)
+    assert encode_hash([b"m", b"[]," * 300 + text]).broken == ("m",)
 
 
 def test_names_are_any_bytes_and_the_last_of_equal_ones_wins():
