@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeprofile.core.cache import Entry, ProfileCache
     from edgeprofile.core.coherence import Authority
 
-__all__ = ["Found", "Identity", "Keeper", "Policy", "wanted"]
+__all__ = ["Found", "Identity", "Keeper", "Policy", "servable", "wanted"]
 
 _JITTER: Final = 0.1
 _STEPS: Final = 16
@@ -69,9 +69,7 @@ class Keeper:
     def find(self, identity: Identity, now: float) -> Entry | None:
         """The entry that may be served now; one that was read but never decoded included."""
         entry = self.cache.find(identity.destination, identity.entity, identity.id_type, identity.value)
-        if entry is None or now >= entry.expires or now >= entry.lease.until:
-            return None
-        return entry
+        return entry if entry is not None and servable(entry, now) else None
 
     def join(self, identity: Identity, now: float) -> Fill | None:
         """The fetch under way that may answer a lookup that begins now.
@@ -146,6 +144,11 @@ class Keeper:
 
 def _jittered(ttl: float) -> tuple[float, ...]:
     return tuple(ttl * (1.0 - _JITTER * step / _STEPS) for step in range(_STEPS))
+
+
+def servable(entry: Entry, now: float) -> bool:
+    """Whether an entry may be served now."""
+    return now < entry.expires and now < entry.lease.until
 
 
 def wanted(entry: Entry) -> bool:

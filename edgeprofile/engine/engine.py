@@ -18,28 +18,31 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from edgeprofile.core.cache import ProfileCache
-from edgeprofile.core.keeper import Policy
+from edgeprofile.core.keeper import Policy, servable
 from edgeprofile.engine.batch import Batch, Fetch
+from edgeprofile.engine.cluster import Cluster
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
 from edgeprofile.engine.session import Session
 from edgeprofile.engine.target import Target
 from edgeprofile.engine.thread import LoopThread
-from edgeprofile.engine.upstream import Standalone, same_server
+from edgeprofile.engine.upstream import NodeMaker, Standalone, same_server
 from edgeprofile.engine.writes import Writes
 from edgeprofile.errors import AmbiguousDestination, ClosedError, EdgeProfileError, RedisUnavailable, UnknownDestination
 from edgeprofile.metrics import Counters, DestinationStatus, Stats, counted
+from edgeprofile.store.endpoint import ConnectionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from edgeprofile.config import Config
+    from edgeprofile.config import Config, RedisConfig
     from edgeprofile.core.entries import Entry
     from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Identity
     from edgeprofile.core.pool import Tree
     from edgeprofile.engine.batch import Settled
     from edgeprofile.engine.node import Node
+    from edgeprofile.engine.upstream import Upstream
     from edgeprofile.profile import Profile
 
 __all__ = ["Engine"]
@@ -71,22 +74,30 @@ class Engine:
         )
         ids = tuple(destination.id for destination in config.destinations)
         self.targets = {each.id: Target(each, self.counters, ids) for each in config.destinations}
-        self.upstreams = self._connectable(Policy(cache.ttl, cache.negative_ttl, cache.max_staleness))
+        self.upstreams = self._upstreams()
         self._upstream_of = {target.id: upstream for upstream in self.upstreams for target in upstream.targets}
         self.refresher = Refresher(self._fetch_again, config.limits.refresh_in_flight, self.counters)
         self.lookups = Lookups(self)
         self.writes = Writes(self)
         self._thread: LoopThread | None = None
         self._sessions: dict[Node, Session] = {}
+        self._tasks: dict[Node, asyncio.Task[None]] = {}
         self._starting = threading.Lock()
         self._news = threading.Condition()
         self._pid = os.getpid()
 
-    def _connectable(self, policy: Policy) -> list[Standalone]:
+    def _upstreams(self) -> list[Upstream]:
+        """The deployments: destinations on the same server share its connections."""
+        cache = self.config.cache
+        policy = Policy(cache.ttl, cache.negative_ttl, cache.max_staleness)
         servers: dict[Any, list[Target]] = {}
         for target in self.targets.values():
             servers.setdefault(same_server(target.config), []).append(target)
-        return [Standalone(server, own, self.cache, policy, self.config.limits) for server, own in servers.items()]
+        return [self._upstream(server, targets, policy) for server, targets in servers.items()]
+
+    def _upstream(self, server: RedisConfig, targets: list[Target], policy: Policy) -> Upstream:
+        make = NodeMaker(server, self.cache, policy, self.config.limits)
+        return Cluster(server, targets, make, self.lock) if server.cluster_mode else Standalone(server, targets, make)
 
     def target(self, destination: str | None) -> Target:
         """The destination of that id, or the only one. Raises `UnknownDestination` or `AmbiguousDestination`."""
@@ -111,6 +122,10 @@ class Engine:
         """The node that answers for a profile."""
         return self._upstream_of[identity.destination].node(identity.keys[0])
 
+    def upstream(self, identity: Identity) -> Upstream:
+        """The deployment that has a profile."""
+        return self._upstream_of[identity.destination]
+
     @property
     def nodes(self) -> list[Node]:
         """Every node of every deployment."""
@@ -129,8 +144,7 @@ class Engine:
                 self._thread = thread
                 thread.spawn(self._sweep(), "edgeprofile-sweep")
                 for upstream in self.upstreams:
-                    for node in upstream.nodes:
-                        self._sessions[node] = self._session(node, upstream.targets)
+                    thread.spawn(upstream.follow(self), "edgeprofile-follow")
 
     def close(self) -> None:
         """Revoke everything, end every connection, join the thread. Harmless when done already."""
@@ -163,19 +177,29 @@ class Engine:
 
     def wait_ready(self, timeout: float) -> None:
         """Until every session is ready. Raises what stands in the way, at once if only the operator can mend it."""
-
-        def decided() -> bool:
-            sessions = self._sessions.values()
-            return all(session.ready for session in sessions) or any(session.hopeless for session in sessions)
-
         with self._news:
-            self._news.wait_for(decided, timeout)
-        for node, session in self._sessions.items():
-            if not session.ready:
-                late = RedisUnavailable(
-                    f"{node.name} is not ready after {timeout:g} s: {session.reason}", node=node.name
-                )
-                raise session.error or late
+            self._news.wait_for(self._decided, timeout)
+        for upstream in self.upstreams:
+            sessions = self._sessions_of(upstream)
+            late = RedisUnavailable(f"not ready after {timeout:g} s: {self._reason(upstream, sessions)}")
+            if not sessions:
+                raise upstream.trouble or late
+            for session in sessions:
+                if not session.ready:
+                    raise session.error or late
+
+    def _decided(self) -> bool:
+        everything = [self._sessions_of(upstream) for upstream in self.upstreams]
+        ready = all(sessions and all(session.ready for session in sessions) for sessions in everything)
+        return ready or any(session.hopeless for sessions in everything for session in sessions)
+
+    def _sessions_of(self, upstream: Upstream) -> list[Session]:
+        return [self._sessions[node] for node in upstream.nodes if node in self._sessions]
+
+    @staticmethod
+    def _reason(upstream: Upstream, sessions: list[Session]) -> str:
+        worst = min(sessions, key=lambda session: session.rank, default=None)
+        return worst.reason if worst is not None else str(upstream.trouble or "no lookup has been made yet")
 
     def on_fork(self, call: Callable[[], None]) -> None:
         """Have a function called in forked children, once this engine is whole there."""
@@ -210,8 +234,8 @@ class Engine:
     def peek(self, identity: Identity) -> Answer | None:
         """What is cached and fresh; never any I/O."""
         with self.lock:
-            entry = self.node(identity).keeper.find(identity, self.clock())
-            if entry is None:
+            entry = self.cache.find(*identity[:4])
+            if entry is None or not servable(entry, self.clock()):
                 return None
             self.counters.hits += 1
             return Answer(entry.raw, entry.sent, entry)
@@ -261,28 +285,56 @@ class Engine:
                 destinations=destinations,
             )
 
-    def _status(self, upstream: Standalone, destination: str) -> DestinationStatus:
-        sessions = [self._sessions[node] for node in upstream.nodes if node in self._sessions]
-        worst = min(sessions, key=lambda session: session.rank, default=None)
-        if worst is None:
-            state = "closed" if self.closed else "starting"
-            return DestinationStatus(destination=destination, state=state, reason="no lookup has been made yet")
-        now = self.clock()
-        age = max(now - node.keeper.authority.watermark for node in upstream.nodes)
+    def _status(self, upstream: Upstream, destination: str) -> DestinationStatus:
+        sessions = self._sessions_of(upstream)
+        reason = self._reason(upstream, sessions)
+        if not sessions:
+            state = "closed" if self.closed else "disconnected" if upstream.trouble else "starting"
+            return DestinationStatus(destination=destination, state=state, reason=reason, nodes=0)
+        worst = min(sessions, key=lambda session: session.rank)
+        age = self.clock() - min(session.watermark for session in sessions)
         return DestinationStatus(
             destination=destination,
             state=worst.state,
-            reason=worst.reason,
+            reason=reason,
             ready=worst.ready,
-            nodes=len(upstream.nodes),
+            nodes=len(sessions),
             watermark_age=age if age != float("inf") else None,
         )
 
-    def _session(self, node: Node, targets: list[Target]) -> Session:
-        assert self._thread is not None  # noqa: S101 (start made it)
-        session = Session(node, targets, self.config, self.lock, self.counters, self.refresher.want, self._tell)
-        self._thread.spawn(session.run(), f"edgeprofile-feed {node.name}")
-        return session
+    def open(self, upstream: Upstream, node: Node) -> None:
+        """Part of `Sessions`: listen to a node."""
+        session = Session(
+            node, upstream.targets, self.config, self.lock, self.counters, self.refresher.want, self._tell
+        )
+        task = asyncio.get_running_loop().create_task(session.run(), name=f"edgeprofile-feed {node.name}")
+        self._sessions[node] = session
+        self._tasks[node] = task
+
+    def shut(self, node: Node) -> None:
+        """Part of `Sessions`: a node has gone."""
+        with self.lock:
+            node.keeper.lost()
+        self._sessions.pop(node, None)
+        self._tasks.pop(node).cancel()
+        node.close()
+
+    def send(self, batches: list[Batch]) -> None:
+        """Carry batches of several nodes out at the same time, on the engine's loop."""
+        thread = self._thread
+        if thread is None:
+            for batch in batches:
+                batch.fail(ClosedError("the client was closed"))
+        else:
+            thread.call(lambda: self._stream(batches))
+
+    def _stream(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            wire = batch.node.stream()
+            if wire is not None:
+                batch.stream(wire)
+            else:
+                batch.fail(ConnectionLost(f"{batch.node.name} is not connected yet", node=batch.node.name))
 
     def _tell(self) -> None:
         with self._news:
@@ -334,12 +386,7 @@ class Engine:
                 if keeper.join(identity, now) is None and keeper.find(identity, now) is None:
                     fills.append(keeper.begin(identity, now, refresh=True))
             self.in_flight += len(fills)
-        for batch in self.batches(fills):
-            wire = batch.node.stream()
-            if wire is not None:
-                batch.stream(wire)
-            else:
-                batch.fail(ClosedError("the client was closed"))
+        self._stream(self.batches(fills))
         return len(fills)
 
 

@@ -7,12 +7,15 @@ task on the connection of its loop. A caller that gives up harms no other: the f
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from edgeprofile.engine.batch import given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
 from edgeprofile.errors import EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
+from edgeprofile.store.refusals import Redirected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from edgeprofile.core.keeper import Found, Identity
     from edgeprofile.engine.batch import Batch
     from edgeprofile.engine.engine import Engine
+    from edgeprofile.engine.node import Node
+    from edgeprofile.store.reading import Reading
 
 __all__ = ["Answer", "Lookups"]
 
@@ -68,37 +73,44 @@ class Lookups:
 
     def read(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a thread. ``deadline`` is on the engine's clock. Raises the `ServiceError` family."""
-        for attempt in range(_ATTEMPTS):
-            plan = self._plan(identity, ThreadWaiter, own=False)
-            if plan.mine:
-                self._fetch(plan, deadline)
-            outcome = self._thread_outcome(plan, deadline)
+        attempt = 0
+        while True:
+            outcome = self._try(identity, deadline)
+            if isinstance(outcome, Redirected) and outcome.ask:
+                outcome = self._ask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
                 return outcome
-            error = outcome
-            if not self._again(error, attempt, deadline):
-                break
-        return self._stale_or_raise(identity, error)
+            attempt += 1
+            pause = self._pause(identity, outcome, attempt, deadline)
+            if pause is None:
+                return self._stale_or_raise(identity, outcome)
+            time.sleep(pause)
 
     def read_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
-        """Several profiles, in order, for a thread; the misses of one node share a round trip."""
-        plans = self._plans(identities, ThreadWaiter, own=False)
-        self._run(self._batches(plans), deadline)
+        """Several profiles, in order, for a thread; the misses of one node share a round trip, all nodes work at once."""
+        plans = self._plans(identities, ThreadWaiter, own=True)
+        batches = self._batches(plans)
+        if len(batches) > 1:
+            self._engine.send(batches)
+        elif batches:
+            self._run(batches[0], deadline)
         outcomes = [(plan.identity, self._thread_outcome(plan, deadline)) for plan in plans]
         return [out if isinstance(out, Answer) else self.read(who, deadline) for who, out in outcomes]
 
     async def aread(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a task; as `read`."""
-        for attempt in range(_ATTEMPTS):
-            plan = self._plan(identity, TaskWaiter, own=True)
-            await self._start(self._batches([plan]))
-            outcome = await self._task_outcome(plan, deadline)
+        attempt = 0
+        while True:
+            outcome = await self._atry(identity, deadline)
+            if isinstance(outcome, Redirected) and outcome.ask:
+                outcome = await self._aask_there(identity, outcome)
             if isinstance(outcome, Answer):
                 return outcome
-            error = outcome
-            if not self._again(error, attempt, deadline):
-                break
-        return self._stale_or_raise(identity, error)
+            attempt += 1
+            pause = self._pause(identity, outcome, attempt, deadline)
+            if pause is None:
+                return self._stale_or_raise(identity, outcome)
+            await asyncio.sleep(pause)
 
     async def aread_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a task; as `read_many`."""
@@ -107,17 +119,62 @@ class Lookups:
         outcomes = [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
         return [out if isinstance(out, Answer) else await self.aread(who, deadline) for who, out in outcomes]
 
+    def _try(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
+        try:
+            plan = self._plan(identity, ThreadWaiter, own=False)
+        except RedisUnavailable as error:
+            return error
+        if plan.mine:
+            self._fetch(plan, deadline)
+        return self._thread_outcome(plan, deadline)
+
+    async def _atry(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
+        try:
+            plan = self._plan(identity, TaskWaiter, own=True)
+        except RedisUnavailable as error:
+            return error
+        await self._start(self._batches([plan]))
+        return await self._task_outcome(plan, deadline)
+
+    def _ask_there(self, identity: Identity, to: Redirected, deadline: float) -> Answer | EdgeProfileError:
+        """The slot is on its way: ask its new node for this key, once, and keep nothing."""
+        node, reading, payload, sent = self._there(identity, to)
+        try:
+            return Answer(reading.there(node.blocking.call(payload, 2, deadline), node.name), sent)
+        except EdgeProfileError as error:
+            return error
+
+    async def _aask_there(self, identity: Identity, to: Redirected) -> Answer | EdgeProfileError:
+        node, reading, payload, sent = self._there(identity, to)
+        wire = await node.attach()
+        try:
+            return Answer(reading.there(await wire.ask(payload, 2), node.name), sent)
+        except EdgeProfileError as error:
+            return error
+
+    def _there(self, identity: Identity, to: Redirected) -> tuple[Node, Reading, bytes, float]:
+        reading = self._engine.targets[identity.destination].reading
+        node = self._engine.upstream(identity).at(to.address)
+        return node, reading, reading.asking(identity.keys[0]), self._engine.clock()
+
     def _plans(self, identities: Iterable[Identity], kind: type[Waiter], *, own: bool) -> list[_Plan[Waiter]]:
         """All or none: a limit that is reached halfway fails what was begun before it."""
         plans: list[_Plan[Waiter]] = []
         try:
-            plans.extend(self._plan(identity, kind, own=own) for identity in identities)
+            plans.extend(self._plan_or_none(identity, kind, own=own) for identity in identities)
         except BaseException as error:
             for batch in self._batches(plans):
                 batch.fail(error)
             self._left(sum(plan.fill is not None and not plan.mine for plan in plans))
             raise
         return plans
+
+    def _plan_or_none(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
+        """A plan without a fill where no node is known yet: that profile is looked up by itself."""
+        try:
+            return self._plan(identity, kind, own=own)
+        except RedisUnavailable:
+            return _Plan(identity, None, None, None, mine=False)
 
     def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
         """Decide under the lock; ``own``: also those who fetch themselves have to be woken."""
@@ -166,19 +223,17 @@ class Lookups:
             raise
         engine.settle(node, ((plan.fill, result),))
 
-    def _run(self, batches: list[Batch], deadline: float) -> None:
-        """Carry batches out on this thread; what goes wrong becomes the outcome of their fills."""
-        for batch in batches:
-            try:
-                further = True
-                while further:
-                    further = batch.take(batch.node.blocking.call(batch.payload, batch.expects, deadline))
-            except EdgeProfileError as error:
-                batch.fail(error)
-            except BaseException as error:
-                for unfinished in batches:
-                    unfinished.fail(error)
-                raise
+    def _run(self, batch: Batch, deadline: float) -> None:
+        """Carry a batch out on this thread; what goes wrong becomes the outcome of its fills."""
+        try:
+            further = True
+            while further:
+                further = batch.take(batch.node.blocking.call(batch.payload, batch.expects, deadline))
+        except EdgeProfileError as error:
+            batch.fail(error)
+        except BaseException as error:
+            batch.fail(error)
+            raise
 
     async def _start(self, batches: list[Batch]) -> None:
         """Send batches off on this loop's connections; nothing is awaited but a connection's first use of the loop."""
@@ -194,7 +249,8 @@ class Lookups:
     def _thread_outcome(self, plan: _Plan[ThreadWaiter], deadline: float) -> Answer | EdgeProfileError:
         if plan.answer is not None:
             return plan.answer
-        assert plan.fill is not None  # noqa: S101 (a plan without an answer has a fill)
+        if plan.fill is None:
+            return self._late()
         if plan.waiter is None:
             return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled, on this thread
         try:
@@ -206,7 +262,8 @@ class Lookups:
     async def _task_outcome(self, plan: _Plan[TaskWaiter], deadline: float) -> Answer | EdgeProfileError:
         if plan.answer is not None:
             return plan.answer
-        assert plan.fill is not None and plan.waiter is not None  # noqa: S101, PT018 (a plan without an answer)
+        if plan.fill is None or plan.waiter is None:
+            return self._late()
         try:
             settled = await plan.waiter.wait(deadline)
         finally:
@@ -221,10 +278,15 @@ class Lookups:
     def _late(self) -> LookupTimeout:
         return LookupTimeout("Redis did not answer before the lookup's deadline (limits.timeout, or timeout=)")
 
-    def _again(self, error: EdgeProfileError, attempt: int, deadline: float) -> bool:
-        """Whether somebody else's misfortune, or a lost connection, is worth another attempt within the deadline."""
-        passing = isinstance(error, ConnectionLost | LookupTimeout)
-        return passing and attempt + 1 < _ATTEMPTS and self._engine.clock() < deadline
+    def _pause(self, identity: Identity, error: EdgeProfileError, attempt: int, deadline: float) -> float | None:
+        """Seconds until another attempt within the deadline is worth it, or `None`.
+
+        It is after a lost connection or somebody else's misfortune, a few times; and for as long as a cluster settles.
+        """
+        pause = self._engine.upstream(identity).amend(error)
+        if pause is None and attempt < _ATTEMPTS and isinstance(error, ConnectionLost | LookupTimeout):
+            pause = 0.0
+        return pause if pause is not None and self._engine.clock() + pause < deadline else None
 
     def _stale_or_raise(self, identity: Identity, error: EdgeProfileError) -> Answer:
         if isinstance(error, RedisUnavailable):

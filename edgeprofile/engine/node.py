@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
     from edgeprofile.config import LimitsConfig
     from edgeprofile.core.keeper import Keeper
+    from edgeprofile.engine.cluster import Ownership
     from edgeprofile.store.endpoint import Endpoint
 
 __all__ = ["Node"]
 
 
 class Node:
-    """A node: its keeper, one connection for all threads, and one for each event loop that asks."""
+    """A node: its keeper, one connection for all threads, and one for each event loop that asks.
+
+    ``ownership`` is what it owns of a cluster; a single server owns everything.
+    """
 
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: LimitsConfig) -> None:
         self.endpoint = endpoint
         self.keeper = keeper
+        self.ownership: Ownership | None = None
         self._limits = limits
         self.blocking = BlockingWire(
             endpoint,

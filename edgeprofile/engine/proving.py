@@ -44,9 +44,9 @@ class Pulse:
         self.proof = Proof.CANARY if config.feed.heartbeat == "canary" else Proof.PONG
         self.weakness = ""
 
-    def new_canary(self, epoch: int) -> bytes:
-        """The key that this epoch counts in; no other epoch or process ever does."""
-        self._canary = f"{self._name}:{epoch}".encode()
+    def new_canary(self, epoch: int, tag: str) -> bytes:
+        """The key that this epoch counts in; no other epoch or process ever does. The tag leads it to its node."""
+        self._canary = f"{self._name}:{epoch}{'{' + tag + '}' if tag else ''}".encode()
         self.channel = channel(self._node.endpoint.db, self._canary)
         return self._canary
 

@@ -19,7 +19,7 @@ from edgeprofile.store.feed import Feed, Subscription
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edgeprofile.config import Config
     from edgeprofile.core.keeper import Identity
@@ -56,7 +56,7 @@ class Session:
     def __init__(
         self,
         node: Node,
-        targets: list[Target],
+        targets: Sequence[Target],
         config: Config,
         lock: threading.Lock,
         counters: Counters,
@@ -87,6 +87,11 @@ class Session:
     def ready(self) -> bool:
         """Live, or declared unproven."""
         return self.state in {"live", "unproven"}
+
+    @property
+    def watermark(self) -> float:
+        """Send time of the latest proof of this epoch, on the engine's clock; minus infinity before the first."""
+        return self._node.keeper.authority.watermark
 
     @property
     def hopeless(self) -> bool:
@@ -120,12 +125,15 @@ class Session:
         """One feed connection, from the check of the server's settings until it ends, which always raises."""
         await self._node.attach(_PATIENCE)
         await self._inspector.check_flags()
+        if self._node.ownership is not None:
+            self._node.ownership.begin()
+            await self._node.ownership.confirm()
         self._over = asyncio.get_running_loop().create_future()
         authority = self._node.keeper.authority
         with self._lock:
             authority.proof = self._pulse.proof
             authority.connected()
-        canary = self._pulse.new_canary(authority.epoch)
+        canary = self._pulse.new_canary(authority.epoch, self._tag)
         channels = [channel(self._node.endpoint.db, canary)] if authority.proof is Proof.CANARY else []
         self._feed = Feed(self._node.endpoint, Subscription(channels, list(self._targets)), self)
         self._pulse.feed = self._feed
@@ -145,6 +153,8 @@ class Session:
         while True:
             begun = time.monotonic()
             self._inspector.check_clock()
+            if self._node.ownership is not None:
+                await self._node.ownership.confirm()
             with self._lock:
                 number = authority.beat(begun)
                 overdue = authority.outstanding is not None and begun - authority.outstanding > self._grace
@@ -158,6 +168,10 @@ class Session:
                 raise Gap("ping unanswered", "the feed connection does not answer", node=self._node.name)
             await self._inspector.inspect()
             await self._rest(begun + interval)
+
+    @property
+    def _tag(self) -> str:
+        return self._node.ownership.tag if self._node.ownership is not None else ""
 
     @property
     def _grace(self) -> float:
@@ -202,8 +216,10 @@ class Session:
 
     def feed_subscribed(self) -> None:
         """Part of `Listener`."""
+        authority = self._node.keeper.authority
         with self._lock:
-            self._node.keeper.authority.subscribed()
+            if authority.phase is Phase.SUBSCRIBING:
+                authority.subscribed()
         self._progress.set()
 
     def feed_events(self, events: list[list[bytes]]) -> None:

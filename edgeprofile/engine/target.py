@@ -26,6 +26,7 @@ class Target:
     def __init__(self, destination: Destination, counters: Counters, siblings: tuple[str, ...]) -> None:
         self.id = destination.id
         self.config = destination.config
+        self.legacy = destination.legacy_keys
         self.layout = Layout(
             destination.workspace_id,
             destination.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -11,44 +11,107 @@ from edgeprofile.core.keeper import Keeper
 from edgeprofile.engine.node import Node
 from edgeprofile.errors import ConfigurationError
 from edgeprofile.store.endpoint import Endpoint
+from edgeprofile.store.refusals import Redirected
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgeprofile.config import LimitsConfig, RedisConfig
     from edgeprofile.core.cache import ProfileCache
     from edgeprofile.core.keeper import Policy
     from edgeprofile.engine.target import Target
+    from edgeprofile.errors import EdgeProfileError
 
-__all__ = ["Standalone", "same_server"]
+__all__ = ["NodeMaker", "Sessions", "Standalone", "Upstream", "same_server"]
+
+
+class Sessions(Protocol):
+    """Who runs the feed sessions; called on the engine's loop."""
+
+    def open(self, upstream: Upstream, node: Node) -> None:
+        """A node is there: listen to it."""
+
+    def shut(self, node: Node) -> None:
+        """A node is gone: revoke what was read from it, and forget it."""
+
+
+class Upstream(Protocol):
+    """A deployment."""
+
+    targets: Sequence[Target]
+    trouble: EdgeProfileError | None
+    """Why no node is known."""
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """All nodes known now."""
+
+    def node(self, key: bytes) -> Node:
+        """The node that answers for a key. Raises `RedisUnavailable` where none is known."""
+
+    def amend(self, error: EdgeProfileError) -> float | None:
+        """Learn from a failed fetch. How many seconds to wait before another attempt; `None`: none is worth it."""
+
+    def at(self, address: tuple[str, int]) -> Node:
+        """The node at an address that a redirection named."""
+
+    async def follow(self, sessions: Sessions) -> None:
+        """Open the sessions of all nodes, and keep up with nodes that come and go, until cancelled."""
+
+
+class NodeMaker:
+    """Makes the nodes of one deployment: a keeper each, over the one cache."""
+
+    def __init__(self, config: RedisConfig, cache: ProfileCache, policy: Policy, limits: LimitsConfig) -> None:
+        self._cache = cache
+        self._policy = policy
+        self._limits = limits
+        self.endpoint = Endpoint.of(config, config.seeds[0])
+
+    def at(self, address: tuple[str, int] | str) -> Node:
+        """A node at an address."""
+        keeper = Keeper(self._cache, self._policy, Authority(self._policy.max_staleness))
+        return Node(self.endpoint.at(address), keeper, self._limits)
 
 
 class Standalone:
     """One node that has every key."""
 
-    def __init__(
-        self, config: RedisConfig, targets: list[Target], cache: ProfileCache, policy: Policy, limits: LimitsConfig
-    ) -> None:
-        if config.cluster_mode:
-            raise ConfigurationError(
-                "Redis Cluster is not supported by this version: set clusterMode = false for a single server",
-                option="destinations.config.clusterMode",
-            )
+    def __init__(self, config: RedisConfig, targets: Sequence[Target], make: NodeMaker) -> None:
         if len(config.seeds) != 1:
             raise ConfigurationError(
                 "a single server has one address; several are the seeds of a cluster (clusterMode = true)",
                 option="destinations.config.address",
             )
         self.targets = targets
-        keeper = Keeper(cache, policy, Authority(policy.max_staleness))
-        self._node = Node(Endpoint.of(config, config.seeds[0]), keeper, limits)
+        self.trouble: EdgeProfileError | None = None
+        self._node = make.at(config.seeds[0])
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """All nodes known now."""
+        """The node."""
         return (self._node,)
 
     def node(self, _key: bytes) -> Node:
-        """The node that answers for a key."""
+        """The node."""
         return self._node
+
+    def amend(self, error: EdgeProfileError) -> float | None:
+        """Nowhere else to ask. Raises `ConfigurationError` for a node that refers to others."""
+        if isinstance(error, Redirected):
+            self.at(error.address)
+        return None
+
+    def at(self, address: tuple[str, int]) -> Node:
+        """No single server redirects. Raises `ConfigurationError`."""
+        raise ConfigurationError(
+            f"{self._node.name} refers to {address[0]}:{address[1]}, it is a node of a cluster: set clusterMode = true",
+            option="destinations.config.clusterMode",
+        )
+
+    async def follow(self, sessions: Sessions) -> None:
+        """Open the one session."""
+        sessions.open(self, self._node)
 
 
 def same_server(config: RedisConfig) -> RedisConfig:

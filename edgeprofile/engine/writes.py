@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from edgeprofile.errors import LookupTimeout
-from edgeprofile.store.refusals import refusal
+from edgeprofile.store.refusals import Redirected, refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
@@ -29,51 +30,93 @@ class Writes:
     def delete(self, identities: Sequence[Identity], deadline: float) -> int:
         """Delete the keys of these profiles, for a thread; how many there were. Raises the `ServiceError` family."""
         self._overwrite(identities)
+        removed, left = 0, list(identities)
         try:
-            return sum(
-                _removed(node.blocking.call(_command(keys), len(keys), deadline), node)
-                for node, keys in self._by_node(identities).items()
-            )
+            while True:
+                tally = _Tally()
+                for node, some in self._by_node(left).items():
+                    tally.take(node, some, node.blocking.call(_command(some), _size(some), deadline))
+                removed += tally.removed
+                left = tally.redirected
+                if not left:
+                    return removed
+                time.sleep(self._pause(tally, deadline))
         finally:
             self._overwrite(identities)
 
     async def adelete(self, identities: Sequence[Identity], deadline: float) -> int:
         """As `delete`, for a task; the nodes work at the same time."""
         self._overwrite(identities)
+        removed, left = 0, list(identities)
         try:
             async with asyncio.timeout(deadline - self._engine.clock()):
-                counts = [self._adelete(node, keys) for node, keys in self._by_node(identities).items()]
-                return sum(await asyncio.gather(*counts))
+                while True:
+                    tally = _Tally()
+                    await asyncio.gather(*(self._adelete(*part, tally) for part in self._by_node(left).items()))
+                    removed += tally.removed
+                    left = tally.redirected
+                    if not left:
+                        return removed
+                    await asyncio.sleep(self._pause(tally, deadline))
         except TimeoutError as error:
             raise LookupTimeout("Redis did not confirm the delete before its deadline; it may have happened") from error
         finally:
             self._overwrite(identities)
 
-    async def _adelete(self, node: Node, keys: list[bytes]) -> int:
+    async def _adelete(self, node: Node, some: list[Identity], tally: _Tally) -> None:
         wire = await node.attach()
-        return _removed(await wire.ask(_command(keys), len(keys)), node)
+        tally.take(node, some, await wire.ask(_command(some), _size(some)))
+
+    def _pause(self, tally: _Tally, deadline: float) -> float:
+        """Have the map corrected; raises the redirection where no time is left to follow it."""
+        pauses = [self._engine.upstream(who).amend(error) or 0.0 for who, error in tally.errors]
+        if self._engine.clock() + max(pauses) >= deadline:
+            raise tally.errors[0][1]
+        return max(pauses)
 
     def _overwrite(self, identities: Sequence[Identity]) -> None:
         engine = self._engine
         with engine.lock:
             for identity in identities:
-                engine.node(identity).keeper.overwrite(identity)
+                for node in engine.upstream(identity).nodes:
+                    node.keeper.overwrite(identity)
 
-    def _by_node(self, identities: Sequence[Identity]) -> dict[Node, list[bytes]]:
-        keys: dict[Node, list[bytes]] = {}
+    def _by_node(self, identities: Sequence[Identity]) -> dict[Node, list[Identity]]:
+        parts: dict[Node, list[Identity]] = {}
         for identity in identities:
-            keys.setdefault(self._engine.node(identity), []).extend(identity.keys)
-        return keys
+            parts.setdefault(self._engine.node(identity), []).append(identity)
+        return parts
 
 
-def _command(keys: Sequence[bytes]) -> bytes:
-    return pack(*((b"DEL", key) for key in keys))
+class _Tally:
+    """What the nodes answered: keys removed, and profiles that have moved to another node meanwhile."""
+
+    def __init__(self) -> None:
+        self.removed = 0
+        self.errors: list[tuple[Identity, ServiceError]] = []
+
+    @property
+    def redirected(self) -> list[Identity]:
+        return [identity for identity, _ in self.errors]
+
+    def take(self, node: Node, identities: Sequence[Identity], replies: list[Any]) -> None:
+        """Count the replies of one node. Raises what is no redirection."""
+        position = 0
+        for identity in identities:
+            for reply in replies[position : position + len(identity.keys)]:
+                if not isinstance(reply, ErrorReply):
+                    self.removed += reply
+                    continue
+                error = refusal(reply, node.name, doing="DEL")
+                if not isinstance(error, Redirected):
+                    raise error
+                self.errors.append((identity, error))
+            position += len(identity.keys)
 
 
-def _removed(replies: list[Any], node: Node) -> int:
-    errors: list[ServiceError] = [
-        refusal(reply, node.name, doing="DEL") for reply in replies if isinstance(reply, ErrorReply)
-    ]
-    if errors:
-        raise errors[0]
-    return sum(replies)
+def _command(identities: Sequence[Identity]) -> bytes:
+    return pack(*((b"DEL", key) for identity in identities for key in identity.keys))
+
+
+def _size(identities: Sequence[Identity]) -> int:
+    return sum(len(identity.keys) for identity in identities)

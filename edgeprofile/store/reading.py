@@ -74,6 +74,17 @@ class Reading:
         payload = b"".join([self._question(key, fields) for key in identity.keys])
         return Ask(identity.keys, payload, (3 if fields else 2) * len(identity.keys), fields)
 
+    def asking(self, key: bytes) -> bytes:
+        """The question for a key on its way to another node, with the permission to ask for it there; 2 replies."""
+        return pack(("ASKING",), (self._command, key) if self._hash else (self._command, key, "."))
+
+    def there(self, replies: list[Any], node: str) -> bytes | None:
+        """The encoded profile in the replies to `asking`. What comes this way is not kept, so no TTL is asked for."""
+        value = replies[1]
+        if isinstance(value, ErrorReply):
+            raise refusal(value, node, doing=self._command)
+        return self._present(value, 0.0, [], node).raw if value else None
+
     def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
         """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
         step = 3 if ask.fields else 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from edgeprofile.errors import AccessDenied, ServerRefused, WrongType
+from edgeprofile.errors import AccessDenied, ProtocolViolation, ServerRefused, WrongType
 
 if TYPE_CHECKING:
     from edgeprofile.errors import ServiceError
     from edgeprofile.store.resp import ErrorReply
 
-__all__ = ["RETRYABLE", "refusal"]
+__all__ = ["RETRYABLE", "Redirected", "refusal"]
 
 RETRYABLE: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "FAILOVER"})
 """Refusals that pass by themselves, so that a feed or a fetch may be tried again after a while."""
@@ -33,6 +33,20 @@ _MISSING_RIGHT: Final = re.compile(
 )
 
 
+class Redirected(ServerRefused):
+    """A cluster node answered ``MOVED`` or ``ASK``: ``slot`` is at ``address``; ``ask``: only for this question."""
+
+    def __init__(self, reply: ErrorReply, node: str) -> None:
+        code, number, address = (*reply.text.split(" "), "", "")[:3]
+        super().__init__(f"{node} refers to another node of its cluster", code=code, node=node)
+        host, _, port = address.rpartition(":")
+        if not (number.isdigit() and port.isdigit()):
+            raise ProtocolViolation(f"{node} redirects to nowhere", node=node)
+        self.slot = int(number)
+        self.address = (host or node.rpartition(":")[0].strip("[]"), int(port))
+        self.ask = code == "ASK"
+
+
 def refusal(reply: ErrorReply, node: str, *, doing: str) -> ServiceError:
     """The exception for an error reply; ``doing`` says what was asked, without ids (``"HGETALL"``)."""
     code = reply.code
@@ -40,6 +54,8 @@ def refusal(reply: ErrorReply, node: str, *, doing: str) -> ServiceError:
         return AccessDenied(
             f"{node} refused the credentials ({code}): check username, password and passwordFile", node=node
         )
+    if code in {"MOVED", "ASK"}:
+        return Redirected(reply, node)
     if code == "NOPERM":
         return _missing_right(reply, node, doing)
     if code == "WRONGTYPE":

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.documents import document_server
 
 from tests.support.clients import configuration
 
@@ -21,12 +20,6 @@ def settings(vector, address):
     )
 
 
-@pytest.fixture(scope="session")
-def documents():
-    with document_server() as running:
-        yield running
-
-
 def test_every_vector_is_of_the_destination_that_the_tests_configure():
     assert {(vector["destination"]["workspaceId"], vector["destination"]["id"]) for vector in VECTORS} == {
         ("1Wsp", "2Dest")
@@ -34,8 +27,8 @@ def test_every_vector_is_of_the_destination_that_the_tests_configure():
 
 
 @pytest.mark.parametrize("vector", READABLE, ids=lambda vector: vector["name"])
-def test_a_vector_is_read_as_expected(vector, make_client, redis_db, documents):
-    server = documents if vector["destination"]["config"].get("useJSONModule") else redis_db
+def test_a_vector_is_read_as_expected(vector, make_client, redis_db, json_server):
+    server = json_server if vector["destination"]["config"].get("useJSONModule") else redis_db
     for command in vector["commands"]:
         server.command(*command)
     client = make_client(settings(vector, server.address))

@@ -1,0 +1,81 @@
+"""Redis Cluster's hash slots: which slot a key has, and which node has a slot."""
+
+from __future__ import annotations
+
+import binascii
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+__all__ = ["SLOTS", "Address", "SlotMap", "slot", "tag_in"]
+
+SLOTS: Final = 16_384
+
+Address: TypeAlias = tuple[str, int]
+
+
+def slot(key: bytes) -> int:
+    """The slot of a key: the CRC16 of its hash tag if it has one, otherwise of all of it."""
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    return binascii.crc_hqx(key, 0) % SLOTS
+
+
+def tag_in(slots: Container[int]) -> str:
+    """A short hash tag whose slot is among these. Raises `LookupError` if there is none."""
+    for number in range(64 * SLOTS):
+        tag = f"{number:x}"
+        if slot(tag.encode()) in slots:
+            return tag
+    raise LookupError("no tag leads to these slots: there are none")
+
+
+class SlotMap:
+    """Who owns which slot, as one node sees it; equal if every slot has the same owner."""
+
+    __slots__ = ("owners",)
+
+    def __init__(self, owners: tuple[Address | None, ...]) -> None:
+        self.owners = owners
+
+    @classmethod
+    def parse(cls, reply: Any, asked: Address) -> SlotMap:
+        """From a reply to ``CLUSTER SLOTS``; a node without a name of its own is at the address that was asked.
+
+        Raises `ValueError`, `TypeError` or `IndexError` for what is no such reply.
+        """
+        owners: list[Address | None] = [None] * SLOTS
+        for first, last, primary, *_ in reply:
+            host = primary[0].decode() if primary[0] not in {None, b"", b"?"} else asked[0]
+            owners[first : last + 1] = [(host, int(primary[1]))] * (last - first + 1)
+        if len(owners) != SLOTS:
+            raise ValueError("slots beyond the last")
+        return cls(tuple(owners))
+
+    def of(self, address: Address) -> frozenset[int]:
+        """The slots of one node."""
+        return frozenset(number for number, owner in enumerate(self.owners) if owner == address)
+
+    def with_owner(self, number: int, address: Address) -> SlotMap:
+        """The same map but for one slot."""
+        return SlotMap((*self.owners[:number], address, *self.owners[number + 1 :]))
+
+    @property
+    def addresses(self) -> list[Address]:
+        """All owners, in the order of their first slots."""
+        return [owner for owner in dict.fromkeys(self.owners) if owner is not None]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every slot has an owner."""
+        return None not in self.owners
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SlotMap) and self.owners == other.owners
+
+    def __hash__(self) -> int:
+        return hash(self.owners)

@@ -1,0 +1,145 @@
+"""A Redis Cluster under a client: routing, many keys at once, moved slots, failover, nodes that come and go."""
+
+import json
+import threading
+
+import pytest
+
+import edgeprofile
+from tests.support.clients import configuration
+from tests.support.cluster import Cluster
+from tests.support.wait import until
+
+pytestmark = pytest.mark.limit(120)
+
+NAMES = [f"u{n}" for n in range(60)]
+
+
+def key(name):
+    return f"1Wsp:2Dest:user:email:{name}"
+
+
+def write(cluster: Cluster, name, version):
+    cluster.owner(key(name)).command("HSET", key(name), "m", json.dumps({"version": version, "name": name}))
+
+
+def settings(cluster: Cluster, **changes):
+    return configuration(cluster.address, config={"clusterMode": True}, **{"limits": {"timeout": "10s"}, **changes})
+
+
+@pytest.fixture
+def client(make_client, cluster_db):
+    made = make_client(settings(cluster_db))
+    made.start()
+    return made
+
+
+def test_profiles_of_every_node_are_read_and_hit(client, cluster_db):
+    for name in NAMES:
+        write(cluster_db, name, 1)
+    for name in NAMES:
+        assert client.get("user", "email", name) == {"m": {"version": 1, "name": name}}
+    until(lambda: all(client.get("user", "email", name) and client.peek("user", "email", name) for name in NAMES), 5, "hits")
+    assert client.status()["2Dest"].nodes == 3
+    assert client.status()["2Dest"].state == "live"
+
+
+def test_many_profiles_of_several_nodes(client, cluster_db):
+    for name in NAMES:
+        write(cluster_db, name, 1)
+    found = client.get_many("user", "email", [*NAMES, "nobody"])
+    assert [profile and profile["m"]["name"] for profile in found.values()] == [*NAMES, None]
+
+
+def test_writes_on_every_node_are_seen(client, cluster_db):
+    for version in range(1, 4):
+        for name in NAMES[:12]:
+            write(cluster_db, name, version)
+        for name in NAMES[:12]:
+            until(lambda: client.get("user", "email", name)["m"]["version"] == version, 5, "the write is seen")  # noqa: B023
+
+
+def test_delete_reaches_every_node(client, cluster_db):
+    for name in NAMES:
+        write(cluster_db, name, 1)
+    assert client.delete("user", [("email", name) for name in [*NAMES, "nobody"]]) == len(NAMES)
+    assert client.get_many("user", "email", NAMES) == dict.fromkeys(NAMES)
+
+
+def test_a_single_server_is_not_taken_for_a_cluster(make_client, redis_db):
+    client = make_client(configuration(redis_db.address, config={"clusterMode": True}))
+    with pytest.raises(edgeprofile.EdgeProfileError, match="clusterMode = false"):
+        client.start()
+
+
+def test_a_node_of_a_cluster_is_not_taken_for_a_single_server(make_client, cluster_db):
+    client = make_client(configuration(cluster_db.address.split(",")[0], config={"clusterMode": False}))
+    with pytest.raises(edgeprofile.EdgeProfileError, match="clusterMode = true"):
+        for name in NAMES:
+            client.get("user", "email", name)
+
+
+def test_a_moved_slot_is_followed_and_its_entries_are_dropped(make_client, make_cluster):
+    cluster = make_cluster(primaries=3)
+    client = make_client(settings(cluster))
+    client.start()
+    name = NAMES[0]
+    write(cluster, name, 1)
+    until(lambda: client.get("user", "email", name) and client.peek("user", "email", name), 5, "the profile is cached")
+    source = cluster.owner(key(name))
+    target = next(node for node in cluster.primaries if node is not source)
+    cluster.move(cluster.slot(key(name)), target)
+    write(cluster, name, 2)
+    until(lambda: client.get("user", "email", name)["m"]["version"] == 2, 3, "the new owner's write is seen")
+    until(lambda: client.peek("user", "email", name) is not None, 5, "it is cached again")
+    write(cluster, name, 3)
+    until(lambda: client.get("user", "email", name)["m"]["version"] == 3, 3, "the new owner's events are heard")
+
+
+def test_a_key_on_its_way_is_asked_for_at_its_new_node(make_client, make_cluster):
+    cluster = make_cluster(primaries=3)
+    client = make_client(settings(cluster))
+    client.start()
+    name = NAMES[0]
+    write(cluster, name, 1)
+    target = next(node for node in cluster.primaries if node is not cluster.owner(key(name)))
+    with cluster.migrating(cluster.slot(key(name)), target):
+        cluster.move_key(key(name), target)
+        assert client.get("user", "email", name)["m"]["version"] == 1
+        assert client.get_many("user", "email", [name])[name]["m"]["version"] == 1
+
+
+def test_a_dead_primary_is_replaced_by_its_replica(make_client, make_cluster):
+    cluster = make_cluster(primaries=3, replicas=1)
+    client = make_client(settings(cluster))
+    client.start()
+    for name in NAMES:
+        write(cluster, name, 1)
+    until(lambda: all(client.get("user", "email", name) and client.peek("user", "email", name) for name in NAMES), 5, "hits")
+    victim = cluster.owner(key(NAMES[0]))
+    safe = next(name for name in NAMES if cluster.owner(key(name)) is not victim)
+    kept = client.peek("user", "email", safe)
+    victim.kill()
+    until(lambda: client.peek("user", "email", NAMES[0]) is None, 5, "the dead node's entries are gone")
+    assert client.peek("user", "email", safe) is kept
+    cluster.wait_promoted(victim)
+    write(cluster, NAMES[0], 2)
+    until(lambda: client.get("user", "email", NAMES[0])["m"]["version"] == 2, 10, "the replica serves")
+
+
+def test_nodes_are_added_and_removed_while_running(make_client, make_cluster):
+    cluster = make_cluster(primaries=3)
+    client = make_client(settings(cluster))
+    client.start()
+    name = NAMES[0]
+    write(cluster, name, 1)
+    assert client.get("user", "email", name)["m"]["version"] == 1
+    fourth = cluster.add()
+    cluster.move(cluster.slot(key(name)), fourth)
+    write(cluster, name, 2)
+    until(lambda: client.get("user", "email", name)["m"]["version"] == 2, 5, "the new node serves")
+    until(lambda: client.status()["2Dest"].nodes == 4, 10, "the new node is listened to")
+    cluster.remove(fourth)
+    write(cluster, name, 3)
+    until(lambda: client.get("user", "email", name)["m"]["version"] == 3, 10, "the slots went elsewhere")
+    until(lambda: client.status()["2Dest"].nodes == 3, 15, "the node is forgotten")
