@@ -59,9 +59,10 @@ class Listener:
         connection = cast("Connection", request.protocol)
         connection.begin()
         self._counters.in_flight += 1
-        # A path as it was sent is the common case; a query or a whole URL is cut off only where that finds nothing.
-        route = self._routes.get(request.raw_path) or self._routes.get(request.rel_url.raw_path) or self._nowhere
+        route = self._nowhere
         try:
+            # A path as it was sent is the common case; a query or a whole URL is cut off only where that finds nothing.
+            route = self._routes.get(request.raw_path) or self._routes.get(request.rel_url.raw_path) or route
             action = route.methods.get(request.method)
             answer = await action(request) if action else _misrouted(route)
         except Exception as error:  # noqa: BLE001  # the boundary: what nobody foresaw is answered and logged, once

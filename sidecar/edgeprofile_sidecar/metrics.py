@@ -129,7 +129,11 @@ def _http(counters: Counters, connections: int) -> Iterator[Metric]:
     yield durations
     yield _counter("auth_failures", "Requests that were not let in", "reason", counters.denials)
     yield CounterMetricFamily("edgeprofile_http_malformed", "Requests that were no HTTP", value=counters.malformed)
-    yield CounterMetricFamily("edgeprofile_http_timeouts", "Requests that came too slowly", value=counters.timeouts)
+    yield CounterMetricFamily(
+        "edgeprofile_http_timeouts",
+        "Connections closed because a request's head came too slowly",
+        value=counters.timeouts,
+    )
     yield GaugeMetricFamily("edgeprofile_http_requests_in_flight", "Requests under way", value=counters.in_flight)
     yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=connections)
 

@@ -82,7 +82,10 @@ class Sidecar:
         for server in self._servers:
             server.close()
         self._listener.server.pre_shutdown()
-        await self._listener.server.shutdown(max(self._settings.drain_timeout, _AT_ONCE))
+        seconds = max(self._settings.drain_timeout, _AT_ONCE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # aiohttp takes its time up to twice
+                await self._listener.server.shutdown(seconds)
 
     async def _open(self) -> None:
         data = [self._bind(address, f"sidecar.listen[{i}]") for i, address in enumerate(self._settings.listen)]
@@ -96,7 +99,8 @@ class Sidecar:
             await self._open_admin(apart, client, tokens)
         self._servers = [await self._open_data(bound) for bound in data]
         await _begin(client)
-        self._background(_every(_HOUSEKEEPING, lambda: self._keep_house(tokens)))
+        self._background(_every(_HOUSEKEEPING, self._expire))
+        self._background(_every(_HOUSEKEEPING, lambda: asyncio.to_thread(tokens.refresh)))  # a file system may hang
         self._health.serving = True
 
     def _bind(self, address: str, option: str) -> Bound:
@@ -133,9 +137,8 @@ class Sidecar:
         task = asyncio.create_task(work)
         self._stack.push_async_callback(_end, task)
 
-    async def _keep_house(self, tokens: TokenFile) -> None:
+    async def _expire(self) -> None:
         self._listener.server.expire()
-        await asyncio.to_thread(tokens.refresh)  # a file system may hang
 
 
 def _tokens(path: str) -> TokenFile:
@@ -152,7 +155,7 @@ async def _begin(client: AsyncClient) -> None:
         await client.start(0.0)
 
 
-async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+async def _every(seconds: float, action: Callable[[], Awaitable[object]]) -> None:
     while True:
         try:
             await action()

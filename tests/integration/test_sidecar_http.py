@@ -291,3 +291,14 @@ def test_a_broken_request_after_a_good_one_ends_the_connection(raw):
     raw.sendall(b"no http\r\n\r\n")
     assert answers.next()[0] == 400
     assert answers.ended()
+
+
+@pytest.mark.parametrize(
+    "line", ["CONNECT sidecar:443 HTTP/1.1", "OPTIONS * HTTP/1.1", "GET //// HTTP/1.1", "GET /%ff%00?\x7f HTTP/1.1"]
+)
+def test_targets_of_other_forms_are_refused_and_leave_nothing_under_way(raw, sidecar, line):
+    raw.sendall(f"{line}\r\nHost: sidecar\r\nConnection: close\r\n\r\n".encode())
+    status, _, form = Answers(raw).next()
+    assert status in {400, 404}
+    assert list(form) == ["error"]
+    assert sidecar.metric("edgeprofile_http_requests_in_flight") == 0
