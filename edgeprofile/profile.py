@@ -83,7 +83,7 @@ _NO_STEPS = bytes(set(range(256)) - set(b"[{]}"))
 def _is_json(text: bytes) -> bool:
     try:
         decoded = text.decode()  # msgspec does not look into the strings that it skims
-        if _is_deep(text):
+        if len(text) > MAX_DEPTH and _is_deep(text):
             return False
         _skim(text)
     except UnicodeDecodeError:
