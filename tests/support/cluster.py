@@ -144,9 +144,9 @@ class Cluster:
     def move(self, slot: int, target: Server) -> None:
         """Move a slot the classic way, key by key."""
         source = self.slot_owner(slot)
-        with self.migrating(slot, target):
-            while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
-                self._move_keys(source, target, keys)
+        self._begin_migration(slot, source, target)
+        while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            self._move_keys(source, target, keys)
         for node in [target, source, *self.primaries]:
             node.command("CLUSTER", "SETSLOT", slot, "NODE", self.node_id(target))
         self._wait_moved(slot, target)
@@ -155,8 +155,7 @@ class Cluster:
     def migrating(self, slot: int, target: Server) -> Iterator[None]:
         """Within the block the slot is on its way: absent keys are answered with ASK, half-moved sets with TRYAGAIN."""
         source = self.slot_owner(slot)
-        target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.node_id(source))
-        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.node_id(target))
+        self._begin_migration(slot, source, target)
         try:
             yield
         finally:
@@ -221,6 +220,10 @@ class Cluster:
     def _replicate(self, follower: Server, primary: Server) -> None:
         follower.command("CLUSTER", "REPLICATE", self.node_id(primary))
         until(lambda: follower.command("ROLE")[3:4] == [b"connected"], _SETTLED, lambda: f"{follower!r} follows")
+
+    def _begin_migration(self, slot: int, source: Server, target: Server) -> None:
+        target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.node_id(source))
+        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.node_id(target))
 
     def _move_keys(self, source: Server, target: Server, keys: Iterable[str | bytes]) -> None:
         place = (target.host, target.port, "", 0, 10_000)
