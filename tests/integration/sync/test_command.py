@@ -1,0 +1,231 @@
+"""`edgeprofile sync` as people run it: output, exit codes, and what is said when something is wrong."""
+
+import json
+from textwrap import dedent
+
+import pytest
+
+from edgeprofile.cli import main
+from edgeprofile.demo.warehouse import PROJECT, build, order
+from edgeprofile.reverse_etl import command
+from edgeprofile.reverse_etl.errors import SyncCancelled
+
+USERS = 50
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    build(tmp_path / "warehouse.duckdb", USERS)
+    return tmp_path / "warehouse.duckdb"
+
+
+@pytest.fixture
+def config(tmp_path, warehouse, redis_config):
+    def write(**options):
+        settings = {"project": str(PROJECT), "warehouse": f"duckdb://{warehouse}", **options}
+        lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items())
+        file = tmp_path / "edgeprofile.toml"
+        file.write_text(
+            dedent("""
+            [[destinations]]
+            id = "2Dest"
+            workspaceId = "1Wsp"
+            config = {{address = "{address}", clusterMode = false}}
+            [sync]
+            {lines}
+            """).format(address=redis_config.address, lines=lines)
+        )
+        return str(file)
+
+    return write
+
+
+@pytest.fixture
+def sync(config, capsys):
+    def run(*arguments, **options):
+        code = main(["sync", "--config", config(**options), *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_a_sync_in_plain_lines(sync, valkey):
+    code, out, err = sync()
+    assert (code, out) == (0, "")
+    assert "user by email: taking a snapshot of features_by_email\n" in err
+    assert f"user by email: succeeded, full: {USERS} inserted, 0 unchanged; " in err
+    assert "rows/s" in err
+    assert valkey.command("DBSIZE") == 3 * USERS
+
+
+def test_the_summary_as_json(sync):
+    code, out, err = sync("--json")
+    summary = json.loads(out)
+    assert (code, err, summary["exitCode"]) == (0, "", 0)
+    first = summary["sources"][0]
+    assert (first["source"], first["kind"], first["inserted"], first["status"]) == (
+        "user by email",
+        "full",
+        USERS,
+        "succeeded",
+    )
+
+
+def test_changes_arrive(sync, warehouse, valkey):
+    sync()
+    order(warehouse, ["user7@example.com"], amount=5_000.0)
+    _, out, _ = sync("--json")
+    assert [one["updated"] for one in json.loads(out)["sources"]] == [1, 1, 1]
+    traits = json.loads(valkey.command("HGET", "1Wsp:2Dest:user:email:user7@example.com", "features_by_email"))
+    assert traits["lifetime_value"] > 5_000
+    assert traits["is_vip"] is True
+
+
+def test_the_plan_writes_nothing(sync, valkey):
+    code, out, _ = sync("--plan")
+    assert code == 0
+    for part in (
+        "user by anonymous_id",
+        "view     web_personalization, by anonymous_id",
+        "key      1Wsp:2Dest:user:anonymous_id:{anonymous_id}",
+        "mode     upsert",
+        "next run full: first sync of this connection",
+        "lifetime_value: decimal(12, 2)",
+    ):
+        assert part in out
+    assert valkey.command("DBSIZE") == 0
+    assert sync("status")[1] == "no sync has run yet\n"
+
+
+def test_the_plan_as_json(sync):
+    plan = json.loads(sync("--plan", "--json")[1])
+    assert plan["sources"][0]["idColumn"] == "email"
+    assert plan["sources"][0]["columns"]["is_vip"] == "boolean"
+
+
+def test_the_plan_of_a_later_run(sync):
+    sync()
+    assert "next run incremental: changes since the last sync" in sync("--plan")[1]
+    assert "next run full: asked for" in sync("--plan", "--full")[1]
+
+
+def test_a_dry_run_prints_the_commands(sync, valkey, warehouse):
+    code, out, _ = sync("--dry-run", "2")
+    assert (code, len(out.splitlines())) == (0, 6)
+    assert out.startswith('HSET "1Wsp:2Dest:user:email:user')
+    assert valkey.command("DBSIZE") == 0
+    sync(mode="mirror", ttl="1h")
+    order(warehouse, ["user7@example.com"])
+    lines = sync("--dry-run", mode="mirror", ttl="1h")[1].splitlines()
+    assert [line.split()[0] for line in lines] == ["HSET", "EXPIRE"] * 3
+    assert lines[1] == 'EXPIRE "1Wsp:2Dest:user:email:user7@example.com" "3600"'
+
+
+def test_status_shows_the_last_runs(sync):
+    sync()
+    sync("--full")
+    lines = sync("status")[1].splitlines()
+    assert lines[0].split()[:4] == ["started", "source", "run", "status"]
+    assert [line.split()[2:8] for line in lines[1:3]] == [
+        ["user", "by", "user_id", "00000002", "succeeded", "full"],
+        ["user", "by", "anonymous_id", "00000002", "succeeded", "full"],
+    ]
+    runs = json.loads(sync("status", "--json")[1])["runs"]
+    assert [one["reason"] for one in runs[:3]] == ["asked for"] * 3
+
+
+class TestExitCodes:
+    def test_1_some_rows_failed(self, sync, valkey):
+        valkey.command("SET", "1Wsp:2Dest:user:email:user7@example.com", "not a hash")
+        code, _, err = sync()
+        assert code == 1
+        assert "1 failed" in err
+
+    def test_1_redis_went_away(self, config, redis_config, tmp_path, capsys):
+        file = config(retryFor="100ms")
+        text = (tmp_path / "edgeprofile.toml").read_text().replace(redis_config.address, "127.0.0.1:1")
+        (tmp_path / "edgeprofile.toml").write_text(text)
+        assert main(["sync", "--config", file]) == 1
+        assert "stopped: 127.0.0.1:1 cannot be reached" in capsys.readouterr().err
+        assert main(["sync", "status", "--config", file]) == 0
+        assert "failed" in capsys.readouterr().out
+
+    def test_2_no_view(self, sync, tmp_path):
+        (tmp_path / "pb_project.yaml").write_text("entities: [{name: user, feature_views: {using_ids: [{id: phone}]}}]")
+        code, _, err = sync(project=str(tmp_path))
+        assert code == 2
+        assert "the warehouse has no view user_feature_view_using_phone" in err
+
+    def test_the_other_sources_are_synced_all_the_same(self, sync, tmp_path, valkey):
+        (tmp_path / "pb_project.yaml").write_text(
+            "entities: [{name: user, feature_views: {using_ids: [{id: phone}, {id: email, name: features_by_email}]}}]"
+        )
+        assert sync(project=str(tmp_path))[0] == 2
+        assert valkey.command("DBSIZE") == USERS
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"warehouse": "duckdb://nowhere.duckdb"}, "there is no DuckDB file nowhere.duckdb"),
+            ({"warehouse": "nobody"}, "a connection of ~/.pb/siteconfig.yaml"),
+            ({"project": "/nowhere"}, "cannot be read: No such file"),
+            ({"destination": "2Other"}, "2Other"),
+            ({"sources": [{"entity": "user", "id": "phone"}]}, "no feature view of user by phone"),
+        ],
+    )
+    def test_2_a_wrong_configuration(self, sync, monkeypatch, options, words):
+        if "sources" in options:
+            monkeypatch.setattr(
+                json,
+                "dumps",
+                lambda value: '[{entity = "user", id = "phone"}]' if isinstance(value, list) else f'"{value}"',
+            )
+        code, _, err = sync(**options)
+        assert code == 2
+        assert words in err
+
+    def test_2_no_sync_section(self, config, tmp_path, capsys):
+        file = config()
+        (tmp_path / "edgeprofile.toml").write_text((tmp_path / "edgeprofile.toml").read_text().partition("[sync]")[0])
+        assert main(["sync", "--config", file]) == 2
+        assert "say where the Profiles project and its warehouse are" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [["--dry-run", "0"], ["--plan", "--watch", "5m"], ["--cron"]])
+    def test_2_wrong_arguments(self, config, arguments):
+        with pytest.raises(SystemExit) as caught:
+            main(["sync", "--config", config(), *arguments])
+        assert caught.value.code == 2
+
+
+class TestRepeated:
+    @pytest.fixture
+    def slept(self, monkeypatch):
+        """A sleep that only counts, and ends the third."""
+        seconds = []
+
+        def sleep(amount):
+            seconds.append(amount)
+            if len(seconds) == 3:
+                raise SyncCancelled
+
+        monkeypatch.setattr(command.time, "sleep", sleep)
+        return seconds
+
+    def test_watch_begins_at_once(self, sync, slept):
+        code, out, _ = sync("--watch", "15m", "--json", "--full")
+        assert code == 1
+        assert [json.loads(line)["sources"][0]["kind"] for line in out.splitlines()] == ["full", "incremental"]
+        assert slept[0] == pytest.approx(0, abs=0.1)
+        assert 880 < slept[1] <= 900
+
+    def test_cron_waits_for_its_time(self, sync, slept):
+        _, out, _ = sync("--cron", "* * * * *", "--json")
+        assert len(out.splitlines()) == 2
+        assert 0 < slept[0] <= 60
+
+    @pytest.mark.usefixtures("slept")
+    def test_a_run_that_fails_does_not_end_it(self, sync, warehouse):
+        warehouse.rename(warehouse.with_suffix(".away"))
+        _, _, err = sync("--watch", "15m")
+        assert err.count("there is no DuckDB file") == 2
