@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, KeysView
 
     from edgeprofile.core.coherence import Lease
 
@@ -54,6 +54,10 @@ class Fills:
 
     def __iter__(self) -> Iterator[Fill]:
         return iter(set(self._by_key.values()))
+
+    def keys(self) -> KeysView[bytes]:
+        """The keys of all fetches under way, as they are at any time."""
+        return self._by_key.keys()
 
     def live(self, key: bytes) -> Fill | None:
         """The fetch that a lookup of this key may join."""

@@ -8,18 +8,19 @@ and nothing else is, so that a random walk can try them all.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from edgeprofile.core.coherence import FOREVER, Phase
 from edgeprofile.core.fills import Fill, Fills
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from edgeprofile.core.cache import Entry, ProfileCache
     from edgeprofile.core.coherence import Authority
+    from edgeprofile.keys import Layout
 
-__all__ = ["Found", "Identity", "Keeper", "Policy", "servable", "wanted"]
+__all__ = ["Found", "Identity", "Keeper", "Policy", "Source", "servable", "wanted"]
 
 _JITTER: Final = 0.1
 _STEPS: Final = 16
@@ -51,6 +52,16 @@ class Policy(NamedTuple):
     ttl: float
     negative_ttl: float
     max_staleness: float
+
+
+class Source(Protocol):
+    """A destination, as far as its keys go."""
+
+    id: str
+    layout: Layout
+
+    def identities(self, key: bytes) -> Iterator[tuple[str, str, str, str]]:
+        """All (destination, entity, id type, value) that have this key."""
 
 
 class Keeper:
@@ -118,6 +129,31 @@ class Keeper:
             self.poisoned += 1
         dropped = (self.cache.drop_identity(*identity) for identity in identities)
         return [entry for entry in dropped if entry is not None]
+
+    def touched(self, source: Source, keys: list[bytes]) -> list[Entry]:
+        """Events named these keys, of one destination: as `changed`, for a run of events of which few concern us."""
+        known = self.fills.keys()
+        concerned = [key for key in keys if key in known] if known else []
+        concerned += self._cached(source, keys)
+        return [entry for key in concerned for entry in self.changed(source.identities(key), key)]
+
+    def _cached(self, source: Source, keys: list[bytes]) -> list[bytes]:
+        """The keys of which an entry may be there: all that begin as a cached id type's keys do, and end as an id of it."""
+        found: list[bytes] = []
+        for prefix, entries in self._prefixes(source):
+            size = len(prefix)
+            found += [
+                key
+                for key in keys
+                if key.startswith(prefix) and key[size:].decode("utf-8", "surrogateescape") in entries
+            ]
+        return found
+
+    def _prefixes(self, source: Source) -> Iterator[tuple[bytes, dict[str, Entry]]]:
+        for entity, branches in self.cache.tree(source.id).items():
+            for id_type, entries in branches.items():
+                for key in source.layout.keys(entity, id_type, "?"):
+                    yield key[:-1], entries
 
     def overwrite(self, identity: Identity) -> None:
         """This process is about to change the profile, or has tried to: from now on nothing older may be served."""

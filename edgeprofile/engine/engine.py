@@ -151,6 +151,7 @@ class Engine:
         with self._starting:
             self.closed = True
             thread, self._thread = self._thread, None
+        self._tell()
         if self._pid != os.getpid():
             return
         with self.lock:
@@ -179,6 +180,8 @@ class Engine:
         """Until every session is ready. Raises what stands in the way, at once if only the operator can mend it."""
         with self._news:
             self._news.wait_for(self._decided, timeout)
+        if self.closed:
+            raise ClosedError("this client was closed while it was starting")
         for upstream in self.upstreams:
             sessions = self._sessions_of(upstream)
             late = RedisUnavailable(f"not ready after {timeout:g} s: {self._reason(upstream, sessions)}")
@@ -190,6 +193,8 @@ class Engine:
 
     def _decided(self) -> bool:
         everything = [self._sessions_of(upstream) for upstream in self.upstreams]
+        if self.closed:
+            return True
         ready = all(sessions and all(session.ready for session in sessions) for sessions in everything)
         return ready or any(session.hopeless for sessions in everything for session in sessions)
 

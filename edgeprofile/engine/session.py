@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgeprofile.config import Config
+    from edgeprofile.core.entries import Entry
     from edgeprofile.core.keeper import Identity
     from edgeprofile.engine.node import Node
     from edgeprofile.engine.target import Target
@@ -35,6 +36,8 @@ _PATIENCE: Final = 5.0
 """Seconds that a heartbeat may be out on a silent connection before the connection is given up."""
 
 
+_PIECE: Final = 512
+"""Events that are applied without letting go of the lock."""
 _RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "unproven", "live")
 
 
@@ -70,7 +73,6 @@ class Session:
         self._refresh = refresh
         self._said = said
         db = node.endpoint.db
-        self._skip = len(channel(db, b""))
         self._targets = {channel_pattern(db, target.layout.pattern): target for target in targets}
         self._by_id = {target.id: target for target in targets}
         self._inspector = Inspector(node, config.feed)
@@ -133,9 +135,10 @@ class Session:
         with self._lock:
             authority.proof = self._pulse.proof
             authority.connected()
+        db = self._node.endpoint.db
         canary = self._pulse.new_canary(authority.epoch, self._tag)
-        channels = [channel(self._node.endpoint.db, canary)] if authority.proof is Proof.CANARY else []
-        self._feed = Feed(self._node.endpoint, Subscription(channels, list(self._targets)), self)
+        channels = [channel(db, canary)] if authority.proof is Proof.CANARY else []
+        self._feed = Feed(self._node.endpoint, Subscription(channels, list(self._targets), channel(db, b"")), self)
         self._pulse.feed = self._feed
         try:
             async with asyncio.timeout(self._config.limits.connect_timeout):
@@ -222,32 +225,31 @@ class Session:
                 authority.subscribed()
         self._progress.set()
 
-    def feed_events(self, events: list[list[bytes]]) -> None:
-        """Part of `Listener`: the consumer's inner loop."""
+    def feed_changes(self, pattern: bytes, keys: list[bytes]) -> None:
+        """Part of `Listener`: the consumer's inner loop, in pieces, so that nobody waits long for the lock."""
+        target = self._targets[pattern]
         keeper = self._node.keeper
-        targets, skip = self._targets, self._skip
-        used: list[Identity] = []
-        seen = changes = 0
-        with self._lock:
-            for event in events:
-                if len(event) == 3:
-                    seen += self._is_beat(event)
-                    continue
-                target = targets[event[1]]
-                key = event[2][skip:]
-                for entry in keeper.changed(target.identities(key), key):
-                    changes += 1
+        used: list[Entry] = []
+        for start in range(0, len(keys), _PIECE):
+            with self._lock:
+                for entry in keeper.touched(target, keys[start : start + _PIECE]):
+                    self._counters.changes += 1
                     if wanted(entry):
-                        used.append(target.identity(*entry.home[1:], entry.value))
-            sound = all(keeper.authority.beat_seen() for _ in range(seen))
-        self._counters.events += len(events)
-        self._counters.changes += changes
-        if not sound:
-            raise Gap("foreign beat", "somebody else writes this process' heartbeat", node=self._node.name)
-        if seen:
-            self._proved()
+                        used.append(entry)
+        self._counters.events += len(keys)
         if used and self._config.feed.on_change == "refresh":
-            self._refresh(used)
+            self._refresh([target.identity(*entry.home[1:], entry.value) for entry in used])
+
+    def feed_message(self, channel: bytes, event: bytes) -> None:
+        """Part of `Listener`: the heartbeat comes back."""
+        self._counters.events += 1
+        if channel != self._pulse.channel or event != b"hincrby":
+            return
+        with self._lock:
+            ours = self._node.keeper.authority.beat_seen()
+        if not ours:
+            raise Gap("foreign beat", "somebody else writes this process' heartbeat", node=self._node.name)
+        self._proved()
 
     def feed_pong(self, text: bytes) -> None:
         """Part of `Listener`."""
@@ -258,9 +260,6 @@ class Session:
         with self._lock:
             self._node.keeper.lost()
         self._end(cause)
-
-    def _is_beat(self, event: list[bytes]) -> bool:
-        return event[2] == b"hincrby" and event[1] == self._pulse.channel
 
     def _proved(self) -> None:
         if self._node.keeper.authority.phase is not Phase.LIVE:

@@ -1,7 +1,7 @@
 """The change feed: one connection that listens and carries no data command.
 
-It reads keyspace events with ``hiredis`` straight from the socket, in the order of the wire, and tells a `Listener` in
-plain calls. It does not reconnect, wait, or decide: when anything is not as it should be, it ends, with the reason.
+It takes keyspace events straight from the bytes of the socket, in the order of the wire, and tells a `Listener` in plain
+calls; ``hiredis`` reads what is not of the usual form. It does not reconnect, wait, or decide: when anything is not as it should be, it ends, with the reason.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hiredis
 
 from edgeprofile.errors import EdgeProfileError, ProtocolViolation
 from edgeprofile.store.endpoint import ConnectionLost, descriptor
+from edgeprofile.store.frames import Cutter
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Feed", "Listener", "Subscription"]
 
 _INCOMPLETE: Final = object()
-_BATCH: Final = 256
-"""Events handed on at once: the listener holds a lock for as long."""
+_CARRY: Final = 1 << 16
+"""An event that is longer is left to the general reader, which does not look at its beginning again and again."""
 _MAX_FRAME: Final = 64 << 20
 """No event is longer: Redis keys end at 512 MB, ours at a URL's length; a stream without an end must not be kept."""
 
@@ -36,8 +37,11 @@ class Listener(Protocol):
     def feed_subscribed(self) -> None:
         """Every subscription is acknowledged."""
 
-    def feed_events(self, events: list[list[bytes]]) -> None:
-        """Messages in wire order: ``[b"pmessage", pattern, channel, event]`` or ``[b"message", channel, event]``."""
+    def feed_changes(self, pattern: bytes, keys: list[bytes]) -> None:
+        """Events on channels of this pattern named these keys, in this order."""
+
+    def feed_message(self, channel: bytes, event: bytes) -> None:
+        """An event on one of the exact channels."""
 
     def feed_pong(self, text: bytes) -> None:
         """The answer to `Feed.ping`."""
@@ -47,13 +51,14 @@ class Listener(Protocol):
 
 
 class Subscription:
-    """What to listen to: exact channels and patterns, as Redis spells them."""
+    """What to listen to: exact channels and patterns, as Redis spells them; ``prefix`` is what all channels begin with."""
 
-    __slots__ = ("channels", "patterns")
+    __slots__ = ("channels", "patterns", "prefix")
 
-    def __init__(self, channels: Sequence[bytes], patterns: Sequence[bytes]) -> None:
+    def __init__(self, channels: Sequence[bytes], patterns: Sequence[bytes], prefix: bytes) -> None:
         self.channels = tuple(channels)
         self.patterns = tuple(patterns)
+        self.prefix = prefix
 
     @property
     def acknowledgements(self) -> int:
@@ -79,6 +84,8 @@ class Feed(asyncio.Protocol):
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(protocolError=ProtocolViolation, replyError=ErrorReply, notEnoughData=_INCOMPLETE)
+        self._cutter = Cutter(dict.fromkeys(subscription.patterns, subscription.prefix))
+        self._carry = b""
         self._transport: asyncio.Transport | None = None
         self._logins: list[Any] = []
         self._logins_due = 0
@@ -122,10 +129,12 @@ class Feed(asyncio.Protocol):
         self._listener.feed_lost(cause)
 
     def data_received(self, data: bytes) -> None:
-        """Part of `asyncio.Protocol`: cut the bytes into frames and hand the events on, in order, in batches."""
+        """Part of `asyncio.Protocol`: hand the events on in the order of the wire."""
         try:
-            self._reader.feed(data)
-            self._take_all(len(data))
+            if not self._reader.has_data():
+                data = self._cut(data)
+            if data:
+                self._read(data)
         except EdgeProfileError as error:
             self.close(error)
         except Exception as error:  # noqa: BLE001 (whatever could not be understood may have hidden an event)
@@ -133,27 +142,47 @@ class Feed(asyncio.Protocol):
             violation.__cause__ = error
             self.close(violation)
 
-    def _take_all(self, received: int) -> None:
+    def _cut(self, data: bytes) -> bytes:
+        """Take the events of the usual form; what is left is for the general reader."""
+        cut = self._cutter.cut(self._carry + data if self._carry else data)
+        for pattern, keys in cut.changes:
+            self._listener.feed_changes(pattern, keys)
+        if cut.partial and len(cut.rest) < _CARRY and (cut.changes or not self._carry):
+            self._carry = cut.rest
+            return b""
+        self._carry = b""
+        return cut.rest
+
+    def _read(self, data: bytes) -> None:
         gets = self._reader.gets
-        events: list[list[bytes]] = []
+        self._reader.feed(data)
         taken = False
+        run: tuple[bytes, list[bytes]] = (b"", [])
         while (frame := gets()) is not _INCOMPLETE:
             taken = True
-            if type(frame) is list and len(frame) == _EVENT_LENGTH.get(frame[0]):
-                events.append(frame)
-                if len(events) == _BATCH:
-                    self._listener.feed_events(events)
-                    events = []
+            if type(frame) is list and len(frame) == 4 and frame[0] == b"pmessage":
+                pattern, key = frame[1], self._key(frame[2])
+                if pattern != run[0]:
+                    self._flush(run)
+                    run = (pattern, [])
+                run[1].append(key)
                 continue
-            if events:
-                self._listener.feed_events(events)
-                events = []
+            self._flush(run)
+            run = (b"", [])
             self._take(frame)
-        if events:
-            self._listener.feed_events(events)
-        self._unfinished = received if taken else self._unfinished + received
+        self._flush(run)
+        self._unfinished = len(data) if taken else self._unfinished + len(data)
         if self._unfinished > _MAX_FRAME:
             raise ProtocolViolation(f"{self._endpoint.name} sent an event without an end", node=self._endpoint.name)
+
+    def _flush(self, run: tuple[bytes, list[bytes]]) -> None:
+        if run[1]:
+            self._listener.feed_changes(*run)
+
+    def _key(self, channel: bytes) -> bytes:
+        if not channel.startswith(self._subscription.prefix):
+            raise ProtocolViolation(f"{self._endpoint.name} sent an event of another kind", node=self._endpoint.name)
+        return channel[len(self._subscription.prefix) :]
 
     def _take(self, frame: Any) -> None:
         """Everything that is no event: answers to the login, acknowledgements, pongs, errors."""
@@ -168,6 +197,8 @@ class Feed(asyncio.Protocol):
             self._acknowledged += 1
             if self._acknowledged == self._subscription.acknowledgements:
                 self._listener.feed_subscribed()
+        elif kind == b"message" and len(frame) == 3:
+            self._listener.feed_message(frame[1], frame[2])
         elif kind == b"pong" and len(frame) == 2:
             self._listener.feed_pong(frame[1])
         else:
@@ -184,6 +215,3 @@ class Feed(asyncio.Protocol):
     def _write(self, payload: bytes) -> None:
         if self._transport is not None and payload:
             self._transport.write(payload)
-
-
-_EVENT_LENGTH: Final = {b"pmessage": 4, b"message": 3}

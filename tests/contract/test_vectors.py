@@ -29,8 +29,9 @@ def test_every_vector_is_of_the_destination_that_the_tests_configure():
 @pytest.mark.parametrize("vector", READABLE, ids=lambda vector: vector["name"])
 def test_a_vector_is_read_as_expected(vector, make_client, redis_db, json_server):
     server = json_server if vector["destination"]["config"].get("useJSONModule") else redis_db
-    for command in vector["commands"]:
-        server.command(*command)
+    with server.client() as producer:
+        for command in vector["commands"]:
+            producer.execute_command(*command)
     client = make_client(settings(vector, server.address))
     found = client.get(*vector["ask"])
     assert (found or {}) == vector["expect"]
