@@ -2,7 +2,8 @@
 
 Encoded, a profile is one JSON object ``{model: traits}`` whose texts stand as they stood in Redis, byte for byte.
 Decoded, it is a `Profile`: a ``dict`` to everything that reads it, and read-only at every depth, because one view is
-shared by every caller in the process.
+shared by every caller in the process. No subclass can stop who goes past its methods on purpose, as ``dict.update(profile,
+…)`` does, or ``heapq.heapify`` on a list.
 """
 
 from __future__ import annotations

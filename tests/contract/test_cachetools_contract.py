@@ -12,6 +12,8 @@ from edgeprofile import Profile
 from edgeprofile.core.cache import ProfileCache
 from tests.support.cache_checks import check_invariants
 
+pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
+
 MAXSIZE = 8
 KEYS = [("d", entity, "t", value) for entity in "ab" for value in "xy"]
 PROFILES = [

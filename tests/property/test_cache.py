@@ -1,5 +1,6 @@
 """The cache against a model of thirty lines, on a key space of six."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -9,6 +10,8 @@ from edgeprofile.core.coherence import Lease
 from edgeprofile.core.recency import CHUNK
 from edgeprofile.profile import decode
 from tests.support.cache_checks import check_invariants
+
+pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
 
 HOMES = [("d", "user", "email"), ("d", "user", "phone"), ("e", "user", "email")]
 homes = st.sampled_from(HOMES)

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from edgeprofile import InvalidIdentity
 from edgeprofile.keys import EVENT_STREAM, MAX_COLONS, Layout
 
+pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
+
 PROFILES = Layout("1Wsp", "2Dest")
 LEGACY = Layout("1Wsp", "2Dest", legacy=True, siblings=("3Other",))
 STREAM = Layout("1Wsp", "2Dest", "crm", EVENT_STREAM)

@@ -3,11 +3,14 @@ import json
 import pickle
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprofile import Profile, ReadOnlyProfile
 from edgeprofile.profile import decode, decode_model, encode_document, encode_hash, encode_strings
+
+pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
 
 texts = st.text(st.characters(codec=None), max_size=8)  # lone surrogates too
 names = st.text(max_size=8)
