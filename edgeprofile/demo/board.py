@@ -135,8 +135,10 @@ def _rows(pace: Pace, last: Figures, terms: Terms) -> Iterator[_Row]:
     yield _oldest(last.oldest, terms.bound)
     yield _Row()
     yield _Row("over HTTP", words.rate(pace.requests), " ".join(_latency(pace.call_latencies)))
+    if last.trouble:
+        yield _Row("the feed", "not proved", last.trouble, "bold red")
     if last.failed:
-        yield _Row("errors", words.count(last.failed), "", "bold red")
+        yield _Row("errors", words.count(last.failed), "lookups or requests failed", "bold red")
 
 
 def _oldest(oldest: int, bound: int) -> _Row:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType, TracebackType
     from typing import Self
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "undisturbed"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GLANCE = 0.05
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Both signals wait until the block is done; for the main thread."""
+    held: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in held:
+            signal.raise_signal(late)
 
 
 class Ending:

@@ -28,6 +28,8 @@ class Figures(NamedTuple):
     oldest: int = 0
     """From the acknowledgement of a change to the begin of the last read that did not return it, at most."""
     call_latencies: Distribution = Distribution()
+    trouble: str = ""
+    """Why hits are not proved to be fresh, if so."""
     entries: int = 0
     bytes: int = 0
     max_bytes: int = 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from edgeprofile import Stats
     from edgeprofile.demo.processes import Household
     from edgeprofile.demo.server import Server
     from edgeprofile.demo.sidecar import Sidecar
@@ -100,7 +101,13 @@ class Load:
             delays=Distribution(sightings.delays.counts),
             oldest=sightings.oldest,
             call_latencies=Distribution(called.latencies),
+            trouble=_trouble(stats),
             entries=stats.entries,
             bytes=stats.bytes,
             max_bytes=stats.max_bytes,
         )
+
+
+def _trouble(stats: Stats) -> str:
+    status = stats.destinations[people.DESTINATION]
+    return "" if status.state == "live" else f"{status.state} {status.reason}".strip()

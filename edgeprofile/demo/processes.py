@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from edgeprofile.demo.ending import undisturbed
 from edgeprofile.demo.errors import DemoError
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ class Child:
 
     def check(self) -> None:
         """Raise `DemoError` with its last words if it has ended."""
-        if self.process.poll() is not None:
-            raise DemoError(f"{self.name} has ended: {self.last_words()}")
+        code = self.process.poll()
+        if code is not None:
+            how = f"by signal {-code}" if code < 0 else f"with code {code}"
+            raise DemoError(f"{self.name} has ended {how}: {self.last_words()}")
 
     def last_words(self) -> str:
         """The last line that it logged."""
         lines = self.log.read_text(errors="replace").split("\n")
-        return next((line for line in reversed(lines) if line.strip()), f"exit code {self.process.returncode}")
+        return next((line for line in reversed(lines) if line.strip()), "it said nothing").removeprefix("edgeprofile: ")
 
     def end(self) -> None:
         """Ask it to end, and make it after some seconds."""
@@ -98,7 +101,8 @@ class Household:
     def spawn(self, name: str, command: Sequence[str | Path]) -> Child:
         """Start a child out of reach of the terminal's Ctrl-C; it complains to ``{name}.log`` in the directory."""
         log = self.directory / f"{name.replace(' ', '-')}.log"
-        with log.open("ab") as complaints:
+        # An interrupt in between would leave a child that nobody knows.
+        with undisturbed(), log.open("ab") as complaints:
             process = subprocess.Popen(  # noqa: S603 -- commands of the demo's own
                 command,
                 bufsize=0,
@@ -107,9 +111,9 @@ class Household:
                 stderr=complaints,
                 start_new_session=True,
             )
-        child = Child(name, process, log)
-        self._children.append(child)
-        self._tell("+", child)
+            child = Child(name, process, log)
+            self._children.append(child)
+            self._tell("+", child)
         return child
 
     def end(self, child: Child) -> None:

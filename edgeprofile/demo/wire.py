@@ -19,7 +19,6 @@ __all__ = ["Wire"]
 
 _TIMEOUT = 10.0
 _AT_ONCE = 1_000
-_PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 class Wire:
@@ -37,10 +36,6 @@ class Wire:
     ) -> None:
         self._socket.close()
 
-    def ping(self) -> None:
-        """Return when the server has answered."""
-        self._send(_PING, 1)
-
     def write(self, row: Row) -> None:
         """Return when the server has acknowledged the write."""
         self._send(_packed(row), 1)
@@ -57,7 +52,7 @@ class Wire:
             received = self._socket.recv(1 << 16)
             if not received:
                 raise ConnectionResetError("the server closed the connection")
-            # PING and HSET answer with one line each, and only an error's line holds a hyphen.
+            # HSET is answered with one line, and only an error's line holds a hyphen.
             if b"-" in received:
                 raise DemoError(f"the embedded server refused a write: {received.decode(errors='replace').strip()}")
             answers -= received.count(b"\n")

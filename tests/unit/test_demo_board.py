@@ -99,6 +99,12 @@ def test_errors_are_shown():
     assert "errors        7" in drawn(board.live(track(failed=7), TERMS, None, 80))
 
 
+def test_trouble_is_shown():
+    assert "the feed      not proved        disconnected (why)" in drawn(
+        board.live(track(trouble="disconnected (why)"), TERMS, None, 80)
+    )
+
+
 def test_figures_without_anything_to_show():
     empty = Track(Figures(at=0))
     text = drawn(board.live(empty, TERMS, None, 80))

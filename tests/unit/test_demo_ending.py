@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from edgeprofile.demo.ending import Ending
+from edgeprofile.demo.ending import Ending, undisturbed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,3 +48,26 @@ def test_whoever_was_told_does_not_wait(ending):
 
 def test_no_time_is_no_wait(ending):
     assert not ending.wait(0)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_must_not_be_disturbed_ends_first(ending, number):
+    done = []
+
+    @undisturbed()
+    def work():
+        signal.raise_signal(number)
+        done.append(not ending.told)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [True]
+    assert ending.told
+
+
+def test_what_was_not_disturbed_goes_on(ending):
+    with undisturbed():
+        pass
+    assert not ending.told
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
