@@ -1,12 +1,13 @@
 """Bring the features of a Profiles project from its warehouse to Redis.
 
-Exit code 0: everything was delivered; 1: some rows were not; 2: it did not run.
+Exit code 0: everything was delivered; 1: some rows were not, or it was cancelled; 2: it did not run.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,20 +125,19 @@ class Sync:
     def once(self, *, full: bool = False, as_json: bool = False, observe: Observer | None = None) -> int:
         """Sync every source once; returns the exit code, the worst of all sources."""
         reports: list[Report] = []
-        if observe is None:
-            with progress_for(as_json=as_json) as shown:
-                code = self._all(full=full, reports=reports, observe=shown)
-        else:
-            code = self._all(full=full, reports=reports, observe=observe)
-        if as_json:
-            _print_json({"sources": reports, "exitCode": code})
+        code = SOME_FAILED
+        try:
+            with progress_for(as_json=as_json) if observe is None else nullcontext(observe) as told:
+                code = self._all(full=full, reports=reports, observe=told)
+        finally:
+            if as_json:
+                _print_json({"sources": reports, "exitCode": code})
         return code
 
     def watch(self, following: Callable[[datetime], datetime], *, at_once: bool, full: bool, as_json: bool) -> int:
-        """Sync again and again, until a signal; ``full`` holds for the first time."""
+        """Sync again and again; ``full`` holds for the first time. A signal between two runs ends it, with 0."""
         due = datetime.now(UTC) if at_once else following(datetime.now(UTC))
-        while True:
-            time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+        while _slept_until(due):
             started = datetime.now(UTC)
             try:
                 self.once(full=full, as_json=as_json)
@@ -145,6 +145,7 @@ class Sync:
                 sys.stderr.write(f"edgeprofile: {error}\n")
             full = False
             due = following(started)
+        return DELIVERED
 
     def plan(self, *, full: bool, as_json: bool) -> int:
         """Show what a sync would do."""
@@ -199,6 +200,15 @@ class Sync:
                     sys.stderr.write(f"edgeprofile: {source.name}: {error}\n")
                     codes.append(DID_NOT_RUN)
         return max(codes)
+
+
+def _slept_until(due: datetime) -> bool:
+    """Whether nobody ended the wait."""
+    try:
+        time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+    except SyncCancelled:
+        return False
+    return True
 
 
 def _refuse_unknown_sources(config: SyncConfig, project: Project) -> None:

@@ -18,7 +18,7 @@ from edgeprofile.reverse_etl.plan import Operation
 from edgeprofile.reverse_etl.state import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
@@ -92,7 +92,7 @@ class Delivered(msgspec.Struct):
 
 def deliver(
     session: Session, shipment: Shipment, writer: Writer, failed: Callable[[list[Failure]], None]
-) -> Iterator[Delivered]:
+) -> Generator[Delivered, None, None]:
     """Deliver a shipment; yields the running counts. ``failed`` is told of rows that Redis would not take.
 
     The warehouse is read, and its rows encoded, in a thread ahead of the writes; ``session`` is used there alone.

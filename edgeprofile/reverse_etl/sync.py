@@ -8,7 +8,7 @@ touched that it is to be sent again.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -179,8 +179,10 @@ class SourceSync:
         )
         try:
             with self.session.sibling() as reading, self._writer(job) as writer:
-                for counts in deliver(reading, shipment, writer, lambda failures: self._failures(state, run, failures)):
-                    self._advance(report, counts)
+                going = deliver(reading, shipment, writer, lambda failures: self._failures(state, run, failures))
+                with closing(going):  # the thread that reads must end before its session does
+                    for counts in going:
+                        self._advance(report, counts)
         finally:
             report.delivery_seconds = time.monotonic() - began
 
