@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import time
 from contextlib import contextmanager, nullcontext
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.live import Live
@@ -42,6 +44,7 @@ class Screen:
     def __init__(self, stream: IO[str]) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_REPLACED)
+        self._stream = stream
         self._console = _Console(file=stream, highlight=False, emoji=False)
         self.alive = stream.isatty() and not self._console.is_dumb_terminal
 
@@ -74,10 +77,18 @@ class Screen:
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
 
             def show(track: Track) -> None:
+                if not self._stream.isatty():
+                    self._give_up()
                 remaining = None if seconds is None else max(0.0, seconds - track.elapsed)
                 live.update(board.live(track, terms, remaining, self.width), refresh=True)
 
             yield show
+
+    def _give_up(self) -> NoReturn:
+        """The terminal has gone, of which rich takes no notice; what is still to be written leads nowhere."""
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+        raise BrokenPipeError
 
     @contextmanager
     def _lines(self) -> Iterator[Callable[[Track], None]]:

@@ -163,6 +163,16 @@ def test_ctrl_c_on_a_terminal_without_colour(tmp_path):
     check(re.sub(r"\x1b\[[\d;?]*\w|\r", "", rest))
 
 
+def test_a_terminal_that_goes_ends_it(tmp_path):
+    ours, theirs = pty.openpty()
+    with demo(tmp_path, terminal=theirs) as process:
+        os.close(theirs)
+        with os.fdopen(ours, "rb", buffering=0) as screen:
+            read_until(screen, "Ctrl-C ends it")
+        assert process.wait(60) == 2
+        assert process.stderr.read() == b""
+
+
 def test_ctrl_c_before_the_first_figure(tmp_path):
     with demo(tmp_path) as process:
         read_until(process.stdout, "Valkey")
