@@ -55,7 +55,8 @@ class Hits:
                 if now < entry.ready_until and model is None and destination is None and type is None:
                     data = entry.data
                     if now < entry.lease.until:
-                        entry.used = True
+                        if not entry.used:
+                            entry.used = True
                         hits += 1
                         return data
             except (KeyError, TypeError):

@@ -28,7 +28,14 @@ from edgeprofile.engine.target import Target
 from edgeprofile.engine.thread import LoopThread
 from edgeprofile.engine.upstream import NodeMaker, Standalone, same_server
 from edgeprofile.engine.writes import Writes
-from edgeprofile.errors import AmbiguousDestination, ClosedError, EdgeProfileError, RedisUnavailable, UnknownDestination
+from edgeprofile.errors import (
+    AmbiguousDestination,
+    ClosedError,
+    EdgeProfileError,
+    LookupTimeout,
+    RedisUnavailable,
+    UnknownDestination,
+)
 from edgeprofile.metrics import Counters, DestinationStatus, Stats, counted
 from edgeprofile.store.endpoint import ConnectionLost
 
@@ -372,6 +379,7 @@ class Engine:
         counters = self.counters
         counters.fetches += 1
         counters.fetch_seconds.observe(now - fill.sent)
+        self._judge(node, fill, result, now)
         if isinstance(result, EdgeProfileError):
             counters.fetch_errors[type(result).__name__] += 1
             node.keeper.fail(fill)
@@ -380,6 +388,13 @@ class Engine:
             counters.absent[fill.identity.destination] += 1
         entry = node.keeper.store(fill, result, now, random.random())  # noqa: S311 (jitter)
         return Answer(result.raw, fill.sent, entry)
+
+    def _judge(self, node: Node, fill: Fill, result: Any, now: float) -> None:
+        """Tell the circuit breaker; a caller in a hurry says nothing about the server."""
+        if not isinstance(result, RedisUnavailable):
+            node.breaker.succeeded()
+        elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
+            node.breaker.failed(now, result)
 
     def _fetch_again(self, identities: list[Identity]) -> int:
         """Begin refreshes, on the engine's loop; how many began."""
@@ -395,6 +410,7 @@ class Engine:
         return len(fills)
 
 
+_FAIR_SHARE: Final = 0.9
 _SWEEP_EVERY: Final = 0.5
 _SWEEP_BUDGET: Final = 2048
 

@@ -179,7 +179,8 @@ class Lookups:
     def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
         """Decide under the lock; ``own``: also those who fetch themselves have to be woken."""
         engine = self._engine
-        keeper = engine.node(identity).keeper
+        node = engine.node(identity)
+        keeper = node.keeper
         now = engine.clock()
         with engine.lock:
             entry = keeper.find(identity, now)
@@ -194,9 +195,23 @@ class Lookups:
                 engine.waiters += 1
                 return _Plan(identity, None, fill, kind(fill), mine=False)
             self._admit(engine.in_flight, self._limits.max_in_flight, "limits.maxInFlight")
+            if not node.breaker.admits(now):
+                raise self._refused(node, now)
             engine.in_flight += 1
             fill = keeper.begin(identity, now)
             return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
+
+    def _refused(self, node: Node, now: float) -> RedisUnavailable:
+        """Fail fast: the circuit is open."""
+        self._engine.counters.fetch_errors["CircuitOpen"] += 1
+        since = now - (node.breaker.since or now)
+        refused = RedisUnavailable(
+            f"{node.name} has not answered for {since:.1f} s; it is tried again soon ({node.breaker.cause})",
+            node=node.name,
+            since=since,
+        )
+        refused.__cause__ = node.breaker.cause
+        return refused
 
     def _admit(self, count: int, limit: int, option: str) -> None:
         if count >= limit:

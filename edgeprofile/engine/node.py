@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from edgeprofile.core.breaker import Breaker
 from edgeprofile.store.blocking import BlockingWire
 from edgeprofile.store.endpoint import sever
 from edgeprofile.store.streaming import AsyncWire
@@ -31,6 +32,7 @@ class Node:
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: LimitsConfig) -> None:
         self.endpoint = endpoint
         self.keeper = keeper
+        self.breaker = Breaker()
         self.ownership: Ownership | None = None
         self._limits = limits
         self.blocking = BlockingWire(

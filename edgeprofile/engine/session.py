@@ -266,6 +266,8 @@ class Session:
             return
         self._backoff.reset()
         self.error = None
+        with self._lock:
+            self._node.breaker.succeeded()
         weakness = self._pulse.weakness or self._inspector.weakness
         self._say("unproven" if weakness else "live", weakness)
 

@@ -1,0 +1,84 @@
+"""Redis is dead: lookups say so at once, and serve again when it is back; stale answers as far as they are allowed."""
+
+import time
+
+import pytest
+
+import edgeprofile
+from tests.support.clients import configuration
+from tests.support.wait import until
+
+ADA = ("user", "email", "ada@example.com")
+KEY = "1Wsp:2Dest:user:email:ada@example.com"
+
+
+def cached(client):
+    client.get(*ADA)
+    return client.peek(*ADA) is not None
+
+
+def attempt(client, name):
+    with pytest.raises(edgeprofile.RedisUnavailable) as caught:
+        client.get("user", "email", name)
+    return caught.value
+
+
+def test_a_server_that_never_answers_costs_a_few_deadlines_and_then_nothing(make_client, redis_db):
+    client = make_client(configuration(redis_db.address, limits={"timeout": "200ms"}))
+    client.start()
+    with redis_db.paused():
+        for n in range(3):
+            attempt(client, f"slow{n}")
+        begun = time.monotonic()
+        errors = [attempt(client, f"fast{n}") for n in range(50)]
+        assert time.monotonic() - begun < 1.5
+        assert sum("it is tried again soon" in str(error) for error in errors) >= 45
+        assert max(error.since for error in errors) >= 0.4  # two deadlines after the first that was missed
+    until(lambda: answers(client), 10, "lookups are answered again")
+
+
+def answers(client):
+    try:
+        client.get("user", "email", f"{time.monotonic()}")
+    except edgeprofile.RedisUnavailable:
+        return False
+    return True
+
+
+def test_a_server_that_is_gone_is_found_again(make_client, redis_db):
+    client = make_client(configuration(redis_db.address))
+    client.start()
+    redis_db.kill()
+    for n in range(20):
+        attempt(client, f"u{n}")
+    redis_db.restart()
+    redis_db.notify("KA")
+    until(lambda: answers(client), 10, "lookups are answered again")
+    until(lambda: client.status()["2Dest"].state == "live", 10, "the feed is live again")
+
+
+def test_stale_answers_are_marked_counted_and_end(make_client, redis_db):
+    redis_db.command("HSET", KEY, "m", '{"a":1}')
+    client = make_client(configuration(redis_db.address, cache={"maxStaleness": "200ms", "staleIfError": "1s"}))
+    client.start()
+    until(lambda: cached(client), 5, "the profile is cached")
+    redis_db.kill()
+    until(lambda: client.peek(*ADA) is None, 5, "it is no longer fresh")
+    stale = client.get(*ADA)
+    assert stale == {"m": {"a": 1}}
+    assert stale.stale
+    assert stale.age > 0
+    assert client.stats().stale_served >= 1
+    with pytest.raises(edgeprofile.RedisUnavailable):
+        until(lambda: client.get(*ADA) is None, 3, "it is no longer served")
+    assert stale.age < 2.5
+
+
+def test_without_permission_nothing_stale_is_served(make_client, redis_db):
+    redis_db.command("HSET", KEY, "m", '{"a":1}')
+    client = make_client(configuration(redis_db.address, cache={"maxStaleness": "200ms"}))
+    client.start()
+    until(lambda: cached(client), 5, "the profile is cached")
+    redis_db.kill()
+    with pytest.raises(edgeprofile.RedisUnavailable):
+        until(lambda: client.get(*ADA) is None, 3, "it is no longer served")
