@@ -163,6 +163,8 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         tokens_file: File with the hashes of the access tokens, as `edgeprofile token create` writes it.
         access_log: Whether each request is logged, as JSON, without ids and traits.
         max_body_bytes: Largest request body.
+        max_batch: Ids that one batch or one delete may name.
+        max_batch_bytes: Largest request body of a batch or a delete.
         max_header_bytes: Largest request line, and largest single header.
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.
@@ -177,6 +179,8 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     tokens_file: FilePath = ""
     access_log: bool = False
     max_body_bytes: Size = 64 << 10
+    max_batch: Count = 1_000
+    max_batch_bytes: Size = 1 << 20
     max_header_bytes: Size = 16 << 10
     header_timeout: Duration = 10.0
     body_timeout: Duration = 10.0

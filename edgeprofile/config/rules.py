@@ -33,7 +33,14 @@ _POSITIVE = {
     "cache": ("max_bytes", "ttl"),
     "feed": ("verify_interval",),
     "limits": ("timeout", "connect_timeout", "max_reply_bytes"),
-    "sidecar": ("max_body_bytes", "max_header_bytes", "header_timeout", "body_timeout", "idle_timeout"),
+    "sidecar": (
+        "max_body_bytes",
+        "max_batch_bytes",
+        "max_header_bytes",
+        "header_timeout",
+        "body_timeout",
+        "idle_timeout",
+    ),
 }
 
 

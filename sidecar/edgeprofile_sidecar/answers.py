@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSE",
+    "DELETE_FAILED",
     "EXPECTATION_FAILED",
     "HEADERS_OVERSIZED",
     "INTERNAL_ERROR",
@@ -41,6 +42,7 @@ __all__ = [
     "failure",
     "method_not_allowed",
     "render",
+    "with_message",
 ]
 
 
@@ -73,6 +75,7 @@ UNSUPPORTED_CODING: Final = error(415, "The body must not be compressed", b"Acce
 EXPECTATION_FAILED: Final = error(417, "The only expectation that can be met is 100-continue")
 HEADERS_OVERSIZED: Final = error(431, "The request line or a header is longer than this sidecar accepts")
 INTERNAL_ERROR: Final = error(500, "The sidecar failed to answer; its log says why")
+DELETE_FAILED: Final = Answer(500, b'{"message":"Internal server error"}')
 UNAVAILABLE: Final = error(503, "Profiles cannot be read at the moment", b"Retry-After: 1\r\n")
 
 _UNUSABLE: Final = error(502, "What Redis holds for this id is no profile that can be served")
@@ -84,6 +87,13 @@ _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".en
 def method_not_allowed(allowed: str) -> Answer:
     """405, with the methods that the path knows, separated by commas."""
     return error(405, f"This path takes {allowed}", f"Allow: {allowed}\r\n".encode())
+
+
+def with_message(answer: Answer) -> Answer:
+    """An error as the contract words it on DELETE: in ``message``, but for 401 and 404, which are as everywhere."""
+    if answer.status < 400 or answer.status in {401, 404, 500}:
+        return answer
+    return Answer(answer.status, answer.body.replace(b'"error"', b'"message"', 1), answer.headers)
 
 
 def failure(reason: EdgeProfileError) -> Answer:

@@ -10,12 +10,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from aiohttp import HttpVersion11
-from aiohttp.hdrs import AUTHORIZATION
 
 from edgeprofile_sidecar import answers
-from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, Answer, render
-from edgeprofile_sidecar.bodies import arriving, at_hand
+from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, render
 from edgeprofile_sidecar.connection import Reply, Server
+from edgeprofile_sidecar.endpoints import Endpoints
 from edgeprofile_sidecar.logs import origin
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.answers import Answer
     from edgeprofile_sidecar.connection import Connection
     from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.service import Service
@@ -47,11 +47,15 @@ class Listener:
     def __init__(self, service: Service, config: SidecarConfig, counters: Counters) -> None:
         self.server = Server(self.handle, config, counters)
         self.closing = False
-        self._service = service
         self._config = config
         self._counters = counters
         self._nowhere = _Route("other", {})
-        self._routes = {path: _Route(path, {"POST": self._activate}) for path in ("/v1/activation", "/v2/activation")}
+        endpoints = Endpoints(service, config)
+        routes = (
+            _Route("/v1/activation", {"POST": endpoints.activate}),
+            _Route("/v2/activation", {"POST": endpoints.activate, "DELETE": endpoints.delete}),
+        )
+        self._routes = {route.path: route for route in routes}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
@@ -67,24 +71,12 @@ class Listener:
             answer = await action(request) if action else _misrouted(route)
         except Exception as error:  # noqa: BLE001  # the boundary: what nobody foresaw is answered and logged, once
             _log.error("a request could not be answered", extra=origin(error))
-            answer = answers.INTERNAL_ERROR
+            answer = answers.DELETE_FAILED if request.method == "DELETE" else answers.INTERNAL_ERROR
         finally:
             self._counters.in_flight -= 1
             connection.end()
         self._account(route, request, answer, perf_counter() - begun)
         return self._reply(request, answer)
-
-    async def _activate(self, request: web.BaseRequest) -> Answer:
-        grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
-        if grant is None:
-            return answers.UNAUTHORIZED
-        body = at_hand(request, self._config.max_body_bytes)
-        if body is None:
-            body = await arriving(request, self._config.max_body_bytes, self._config.body_timeout)
-        if isinstance(body, Answer):
-            return body
-        asked = self._service.ask(body, grant)
-        return asked if isinstance(asked, Answer) else await self._service.fetch(asked)
 
     def _account(self, route: _Route, request: web.BaseRequest, answer: Answer, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "other"

@@ -110,7 +110,8 @@ class Sidecar:
 
     def _listening(self, client: AsyncClient, tokens: TokenFile) -> Listener:
         destinations = frozenset(destination.id for destination in self._config.destinations)
-        return Listener(Service(client, tokens, destinations, self._counters), self._settings, self._counters)
+        service = Service(client, tokens, destinations, self._counters, self._settings.max_batch)
+        return Listener(service, self._settings, self._counters)
 
     async def _open_admin(self, bound: Bound, client: AsyncClient, tokens: TokenFile) -> None:
         sources = metrics.Sources(

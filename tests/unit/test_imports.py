@@ -29,7 +29,9 @@ PURE = (
     "edgeprofile.reverse_etl.settings",
     "edgeprofile_sidecar.activation",
     "edgeprofile_sidecar.answers",
+    "edgeprofile_sidecar.deletion",
     "edgeprofile_sidecar.headers",
+    "edgeprofile_sidecar.members",
     "edgeprofile_sidecar.recent",
     "edgeprofile_sidecar.tokens",
 )

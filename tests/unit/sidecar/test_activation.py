@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edgeprofile_sidecar.activation import Flawed, Question, Unreadable, answer, check, read
+from edgeprofile_sidecar.activation import Question, answer, check, read
 from edgeprofile_sidecar.answers import INVALID_DESTINATION, UNAUTHORIZED, Answer
+from edgeprofile_sidecar.members import Flawed, Unreadable
 from edgeprofile_sidecar.tokens import Grant
 from tests.support.sidecar import token
 

@@ -8,7 +8,16 @@ import pytest
 
 from edgeprofile import errors
 from edgeprofile_sidecar import answers
-from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, Answer, error, failure, method_not_allowed, render
+from edgeprofile_sidecar.answers import (
+    CLOSE,
+    KEEP_ALIVE,
+    Answer,
+    error,
+    failure,
+    method_not_allowed,
+    render,
+    with_message,
+)
 
 DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -40,7 +49,7 @@ def test_an_answer_is_these_bytes():
     )
 
 
-FIXED = [value for value in vars(answers).values() if isinstance(value, Answer)]
+FIXED = [value for value in vars(answers).values() if isinstance(value, Answer) and value is not answers.DELETE_FAILED]
 
 
 @pytest.mark.parametrize("answer", [*FIXED, method_not_allowed("POST")], ids=lambda answer: str(answer.status))
@@ -108,3 +117,16 @@ def test_what_an_error_is_to_the_caller(reason, status):
 def test_an_identity_that_names_no_profile_is_400_with_the_member_of_the_api(member, named):
     answer = failure(errors.InvalidIdentity(f"{member} is empty", member=member))
     assert (answer.status, json.loads(answer.body)) == (400, {"error": f"{named}: {member} is empty"})
+
+
+@pytest.mark.parametrize("answer", FIXED, ids=lambda answer: str(answer.status))
+def test_errors_on_delete_carry_a_message_but_for_401_and_404(answer):
+    form = json.loads(with_message(answer).body)
+    assert list(form) == (["error"] if answer.status in {401, 404, 500} else ["message"])
+    assert list(form.values()) == list(json.loads(answer.body).values())
+
+
+def test_only_the_name_of_the_member_changes():
+    assert with_message(error(400, 'no "error" here')) == Answer(400, b'{"message":"no \\"error\\" here"}')
+    assert with_message(Answer(200, b'{"error":1}')) == Answer(200, b'{"error":1}')
+    assert answers.DELETE_FAILED.body == b'{"message":"Internal server error"}'

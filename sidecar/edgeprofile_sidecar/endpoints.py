@@ -1,0 +1,53 @@
+"""What the data listener does at each path: a request's head and body to the service, the service's answer back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp.hdrs import AUTHORIZATION
+
+from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, with_message
+from edgeprofile_sidecar.bodies import arriving, at_hand
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.service import Service
+
+__all__ = ["Endpoints"]
+
+
+class Endpoints:
+    """The API's methods; each takes a request and returns its answer, whatever the request is."""
+
+    def __init__(self, service: Service, config: SidecarConfig) -> None:
+        self._service = service
+        self._config = config
+
+    async def activate(self, request: web.BaseRequest) -> Answer:
+        """Answer one profile."""
+        grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
+        if grant is None:
+            return UNAUTHORIZED
+        body = at_hand(request, self._config.max_body_bytes)
+        if body is None:
+            body = await arriving(request, self._config.max_body_bytes, self._config.body_timeout)
+        if isinstance(body, Answer):
+            return body
+        asked = self._service.ask(body, grant)
+        return asked if isinstance(asked, Answer) else await self._service.fetch(asked)
+
+    async def delete(self, request: web.BaseRequest) -> Answer:
+        """Delete profiles."""
+        grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()), "delete")
+        if grant is None:
+            return UNAUTHORIZED
+        body = await self._large(request)
+        return with_message(body if isinstance(body, Answer) else await self._service.delete(body, grant))
+
+    async def _large(self, request: web.BaseRequest) -> bytes | Answer:
+        """A body that may list many ids."""
+        limit = self._config.max_batch_bytes
+        body = at_hand(request, limit)
+        return await arriving(request, limit, self._config.body_timeout) if body is None else body
