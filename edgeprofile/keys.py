@@ -38,12 +38,14 @@ class Layout:
     has no four-segment key, for it would be a key of theirs.
     """
 
-    __slots__ = ("_base", "_destinations", "_join", "_split", "_workspace", "pattern")
+    __slots__ = ("_base", "_destinations", "_join", "_split", "_workspace", "pattern", "prefix")
 
+    prefix: bytes
+    """What every key of the layout begins with, legacy keys included."""
     pattern: bytes
     """The one Redis glob that covers every key of the layout, legacy keys included."""
 
-    def __init__(  # noqa: PLR0913 -- the options of a destination, under their own names
+    def __init__(
         self,
         workspace_id: str,
         destination_id: str,
@@ -62,7 +64,8 @@ class Layout:
             self._workspace = f"{workspace_id}:".encode() if legacy else None
         self._join, self._split = _FORMS[layout]
         self._destinations = frozenset((destination_id, *siblings))
-        self.pattern = escape(self._workspace or self._base) + b"*"
+        self.prefix = self._workspace or self._base
+        self.pattern = escape(self.prefix) + b"*"
 
     def key(self, entity: str, id_type: str, value: str) -> bytes:
         """The key that holds this profile; raises `InvalidIdentity`."""

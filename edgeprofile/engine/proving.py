@@ -13,6 +13,7 @@ from edgeprofile.errors import NotificationsOff, ServiceError
 from edgeprofile.keys import channel
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
+from edgeprofile.store.tracking import INVALIDATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,10 @@ class Pulse:
         self._answered = answered
         self._ttl = str(int(max(_CANARY_TTL, 10 * config.cache.max_staleness) * 1000))
         self._name = f"edgeprofile:canary:{uuid.uuid4().hex}"
+        self._tracking = config.feed.mode == "tracking"
         self._canary = b""
-        self.channel = b""
+        self.prefix = self._name.encode()
+        self.echo = (b"", b"")
         self.feed: Feed | None = None
         self.proof = Proof.CANARY if config.feed.heartbeat == "canary" else Proof.PONG
         self.weakness = ""
@@ -47,7 +50,8 @@ class Pulse:
     def new_canary(self, epoch: int, tag: str) -> bytes:
         """The key that this epoch counts in; no other epoch or process ever does. The tag leads it to its node."""
         self._canary = f"{self._name}:{epoch}{'{' + tag + '}' if tag else ''}".encode()
-        self.channel = channel(self._node.endpoint.db, self._canary)
+        heard = self._canary if self._tracking else channel(self._node.endpoint.db, self._canary)
+        self.echo = (heard, INVALIDATED if self._tracking else b"hincrby")
         return self._canary
 
     async def send(self, number: int) -> None:
@@ -57,8 +61,17 @@ class Pulse:
                 self.feed.ping(b"%d" % number)
             return
         wire = await self._node.attach()
-        payload = pack((b"HINCRBY", self._canary, b"n", b"1"), (b"PEXPIRE", self._canary, self._ttl))
-        wire.call(payload, 2, self._answered)
+        wire.call(*self._command(number), self._answered)
+
+    def _command(self, number: int) -> tuple[bytes, int]:
+        """One write that the feed tells of exactly once, its TTL renewed; how many replies it gets.
+
+        Keyspace events are counted by their names, so the renewal may be a command of its own. Invalidations have no
+        names: there it is one command, whose reply is the value before.
+        """
+        if self._tracking:
+            return pack((b"SET", self._canary, b"%d" % number, b"PX", self._ttl, b"GET")), 1
+        return pack((b"HINCRBY", self._canary, b"n", b"1"), (b"PEXPIRE", self._canary, self._ttl)), 2
 
     def value(self, result: list[Any] | BaseException) -> int:
         """The counter in an answer. Raises what kept it from coming."""
@@ -66,8 +79,12 @@ class Pulse:
             raise result
         for reply in result:
             if isinstance(reply, ErrorReply):
-                raise refusal(reply, self._node.name, doing="HINCRBY or PEXPIRE on edgeprofile:canary:*")
-        return int(result[0])
+                raise refusal(reply, self._node.name, doing=f"{self._words} on edgeprofile:canary:*")
+        return int(result[0] or 0) + 1 if self._tracking else int(result[0])
+
+    @property
+    def _words(self) -> str:
+        return "SET" if self._tracking else "HINCRBY or PEXPIRE"
 
     def fall_back(self, error: AccessDenied) -> bool:
         """The canary may not be written: go on with PINGs, and say what that costs. `False` if that was no use before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,9 @@ from edgeprofile.engine.proving import Inspector, Pulse
 from edgeprofile.errors import AccessDenied, EdgeProfileError, NotificationsOff, ServiceError
 from edgeprofile.keys import channel, channel_pattern
 from edgeprofile.store.endpoint import sever
-from edgeprofile.store.feed import Feed, Subscription
+from edgeprofile.store.feed import Subscription
+from edgeprofile.store.keyspace import KeyspaceFeed
+from edgeprofile.store.tracking import TrackingFeed
 
 if TYPE_CHECKING:
     import threading
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from edgeprofile.engine.node import Node
     from edgeprofile.engine.target import Target
     from edgeprofile.metrics import Counters
+    from edgeprofile.store.feed import Feed
 
 __all__ = ["Gap", "Session"]
 
@@ -72,9 +76,10 @@ class Session:
         self._counters = counters
         self._refresh = refresh
         self._said = said
-        db = node.endpoint.db
-        self._targets = {channel_pattern(db, target.layout.pattern): target for target in targets}
-        self._by_id = {target.id: target for target in targets}
+        self._tracking = config.feed.mode == "tracking"
+        self._targets: dict[bytes, list[Target]] = {}
+        for target in targets:
+            self._targets.setdefault(self._spelled(target), []).append(target)
         self._inspector = Inspector(node, config.feed)
         self._pulse = Pulse(node, config, self._answered)
         self._backoff = Backoff()
@@ -84,6 +89,7 @@ class Session:
         self.reason = "the feed is not connected yet"
         self.error: BaseException | None = None
         self._progress = asyncio.Event()
+        self._proved_until = -math.inf
 
     @property
     def ready(self) -> bool:
@@ -126,7 +132,8 @@ class Session:
     async def _epoch(self) -> None:
         """One feed connection, from the check of the server's settings until it ends, which always raises."""
         await self._node.attach(_PATIENCE)
-        await self._inspector.check_flags()
+        if not self._tracking:
+            await self._inspector.check_flags()
         if self._node.ownership is not None:
             self._node.ownership.begin()
             await self._node.ownership.confirm()
@@ -135,10 +142,7 @@ class Session:
         with self._lock:
             authority.proof = self._pulse.proof
             authority.connected()
-        db = self._node.endpoint.db
-        canary = self._pulse.new_canary(authority.epoch, self._tag)
-        channels = [channel(db, canary)] if authority.proof is Proof.CANARY else []
-        self._feed = Feed(self._node.endpoint, Subscription(channels, list(self._targets), channel(db, b"")), self)
+        self._feed = self._listen(self._pulse.new_canary(authority.epoch, self._tag))
         self._pulse.feed = self._feed
         try:
             async with asyncio.timeout(self._config.limits.connect_timeout):
@@ -147,6 +151,21 @@ class Session:
             await self._beat()
         finally:
             self._drop_feed(None)
+
+    def _spelled(self, target: Target) -> bytes:
+        """How a feed of this kind is told of a destination's keys, and tells of them."""
+        layout = target.layout
+        return layout.prefix if self._tracking else channel_pattern(self._node.endpoint.db, layout.pattern)
+
+    def _listen(self, canary: bytes) -> Feed:
+        """A feed of the configured kind, for this epoch's canary."""
+        proved = self._pulse.proof is Proof.CANARY
+        if self._tracking:
+            prefix = self._pulse.prefix if proved else b""
+            return TrackingFeed(self._node.endpoint, Subscription([canary], list(self._targets), prefix), self)
+        db = self._node.endpoint.db
+        exact = [channel(db, canary)] if proved else []
+        return KeyspaceFeed(self._node.endpoint, Subscription(exact, list(self._targets), channel(db, b"")), self)
 
     async def _beat(self) -> None:
         """Heartbeats for as long as the epoch lasts."""
@@ -227,23 +246,23 @@ class Session:
 
     def feed_changes(self, pattern: bytes, keys: list[bytes]) -> None:
         """Part of `Listener`: the consumer's inner loop, in pieces, so that nobody waits long for the lock."""
-        target = self._targets[pattern]
-        keeper = self._node.keeper
-        used: list[Entry] = []
-        for start in range(0, len(keys), _PIECE):
-            with self._lock:
-                for entry in keeper.touched(target, keys[start : start + _PIECE]):
-                    self._counters.changes += 1
-                    if wanted(entry):
-                        used.append(entry)
         self._counters.events += len(keys)
-        if used and self._config.feed.on_change == "refresh":
-            self._refresh([target.identity(*entry.home[1:], entry.value) for entry in used])
+        for target in self._targets[pattern]:
+            used = [entry for start in range(0, len(keys), _PIECE) for entry in self._touch(target, keys, start)]
+            if used and self._config.feed.on_change == "refresh":
+                self._refresh([target.identity(*entry.home[1:], entry.value) for entry in used])
+
+    def _touch(self, target: Target, keys: list[bytes], start: int) -> list[Entry]:
+        """Apply one piece of a run; what it dropped and was in use."""
+        with self._lock:
+            touched = self._node.keeper.touched(target, keys[start : start + _PIECE])
+            self._counters.changes += len(touched)
+        return [entry for entry in touched if wanted(entry)]
 
     def feed_message(self, channel: bytes, event: bytes) -> None:
         """Part of `Listener`: the heartbeat comes back."""
         self._counters.events += 1
-        if channel != self._pulse.channel or event != b"hincrby":
+        if (channel, event) != self._pulse.echo:
             return
         with self._lock:
             ours = self._node.keeper.authority.beat_seen()
@@ -266,6 +285,9 @@ class Session:
             return
         self._backoff.reset()
         self.error = None
+        if self.watermark > self._proved_until:  # a beat is proved by two things, and counted once
+            self._proved_until = self.watermark
+            self._counters.fence_seconds.observe(time.monotonic() - self.watermark)
         with self._lock:
             self._node.breaker.succeeded()
         weakness = self._pulse.weakness or self._inspector.weakness

@@ -1,7 +1,7 @@
-"""The change feed: one connection that listens and carries no data command.
+"""A change feed: one connection that listens and carries no data command.
 
-It takes keyspace events straight from the bytes of the socket, in the order of the wire, and tells a `Listener` in plain
-calls; ``hiredis`` reads what is not of the usual form. It does not reconnect, wait, or decide: when anything is not as it should be, it ends, with the reason.
+It tells a `Listener` in plain calls, in the order of the wire. It does not reconnect, wait, or decide: when anything is
+not as it should be, it ends, with the reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hiredis
 
 from edgeprofile.errors import EdgeProfileError, ProtocolViolation
 from edgeprofile.store.endpoint import ConnectionLost, descriptor
-from edgeprofile.store.frames import Cutter
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
 
     from edgeprofile.store.endpoint import Endpoint
 
-__all__ = ["Feed", "Listener", "Subscription"]
+__all__ = ["Feed", "Listener", "Subscription", "reader"]
 
-_INCOMPLETE: Final = object()
-_CARRY: Final = 1 << 16
-"""An event that is longer is left to the general reader, which does not look at its beginning again and again."""
+INCOMPLETE: Final = object()
 _MAX_FRAME: Final = 64 << 20
 """No event is longer: Redis keys end at 512 MB, ours at a URL's length; a stream without an end must not be kept."""
 
@@ -51,7 +48,11 @@ class Listener(Protocol):
 
 
 class Subscription:
-    """What to listen to: exact channels and patterns, as Redis spells them; ``prefix`` is what all channels begin with."""
+    """What to listen to, as the feed's kind spells it.
+
+    For keyspace events exact channels and patterns, and the ``prefix`` that all channels begin with. For tracking exact
+    keys and key prefixes, and the ``prefix`` of the exact keys.
+    """
 
     __slots__ = ("channels", "patterns", "prefix")
 
@@ -60,36 +61,18 @@ class Subscription:
         self.patterns = tuple(patterns)
         self.prefix = prefix
 
-    @property
-    def acknowledgements(self) -> int:
-        """How many answers the subscription gets."""
-        return len(self.channels) + len(self.patterns)
-
-    def packed(self) -> bytes:
-        """The commands."""
-        commands: list[tuple[bytes, ...]] = []
-        if self.channels:
-            commands.append((b"SUBSCRIBE", *self.channels))
-        if self.patterns:
-            commands.append((b"PSUBSCRIBE", *self.patterns))
-        return pack(*commands)
-
 
 class Feed(asyncio.Protocol):
-    """One feed connection, from `open` until the listener's `feed_lost`."""
+    """One feed connection, from `open` until the listener's `feed_lost`. Its kinds say how to listen."""
 
     def __init__(self, endpoint: Endpoint, subscription: Subscription, listener: Listener) -> None:
         self._endpoint = endpoint
         self._subscription = subscription
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(protocolError=ProtocolViolation, replyError=ErrorReply, notEnoughData=_INCOMPLETE)
-        self._cutter = Cutter(dict.fromkeys(subscription.patterns, subscription.prefix))
-        self._carry = b""
+        self._reader = reader()
         self._transport: asyncio.Transport | None = None
-        self._logins: list[Any] = []
         self._logins_due = 0
-        self._acknowledged = 0
         self._unfinished = 0
         self._cause: Exception | None = None
 
@@ -98,7 +81,7 @@ class Feed(asyncio.Protocol):
         await self._endpoint.stream(self._loop, self)
         login = self._endpoint.login()
         self._logins_due = len(login)
-        self._write(pack(*login) + self._subscription.packed())
+        self._write(pack(*login) + self._listen())
 
     def ping(self, text: bytes) -> None:
         """Send a fence: when its answer comes, every event of an earlier write has been told."""
@@ -131,87 +114,59 @@ class Feed(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Part of `asyncio.Protocol`: hand the events on in the order of the wire."""
         try:
-            if not self._reader.has_data():
-                data = self._cut(data)
-            if data:
-                self._read(data)
+            self._received(data)
         except EdgeProfileError as error:
             self.close(error)
         except Exception as error:  # noqa: BLE001 (whatever could not be understood may have hidden an event)
-            violation = ProtocolViolation(f"{self._endpoint.name} sent what no feed sends", node=self._endpoint.name)
+            violation = self._violation("sent what no feed sends")
             violation.__cause__ = error
             self.close(violation)
 
-    def _cut(self, data: bytes) -> bytes:
-        """Take the events of the usual form; what is left is for the general reader."""
-        cut = self._cutter.cut(self._carry + data if self._carry else data)
-        for pattern, keys in cut.changes:
-            self._listener.feed_changes(pattern, keys)
-        if cut.partial and len(cut.rest) < _CARRY and (cut.changes or not self._carry):
-            self._carry = cut.rest
-            return b""
-        self._carry = b""
-        return cut.rest
+    def _listen(self) -> bytes:
+        """The commands that begin to listen."""
+        raise NotImplementedError
+
+    def _received(self, data: bytes) -> None:
+        self._read(data)
 
     def _read(self, data: bytes) -> None:
+        """Take whole frames from the general reader."""
         gets = self._reader.gets
         self._reader.feed(data)
         taken = False
-        run: tuple[bytes, list[bytes]] = (b"", [])
-        while (frame := gets()) is not _INCOMPLETE:
+        while (frame := gets()) is not INCOMPLETE:
             taken = True
-            if type(frame) is list and len(frame) == 4 and frame[0] == b"pmessage":
-                pattern, key = frame[1], self._key(frame[2])
-                if pattern != run[0]:
-                    self._flush(run)
-                    run = (pattern, [])
-                run[1].append(key)
-                continue
-            self._flush(run)
-            run = (b"", [])
             self._take(frame)
-        self._flush(run)
+        self._flush()
         self._unfinished = len(data) if taken else self._unfinished + len(data)
         if self._unfinished > _MAX_FRAME:
-            raise ProtocolViolation(f"{self._endpoint.name} sent an event without an end", node=self._endpoint.name)
-
-    def _flush(self, run: tuple[bytes, list[bytes]]) -> None:
-        if run[1]:
-            self._listener.feed_changes(*run)
-
-    def _key(self, channel: bytes) -> bytes:
-        if not channel.startswith(self._subscription.prefix):
-            raise ProtocolViolation(f"{self._endpoint.name} sent an event of another kind", node=self._endpoint.name)
-        return channel[len(self._subscription.prefix) :]
+            raise self._violation("sent an event without an end")
 
     def _take(self, frame: Any) -> None:
-        """Everything that is no event: answers to the login, acknowledgements, pongs, errors."""
-        if isinstance(frame, ErrorReply):
-            raise refusal(frame, self._endpoint.name, doing=self._asked())
-        if len(self._logins) < self._logins_due:
-            self._logins.append(frame)
-            self._endpoint.admit([frame])
-            return
-        kind = frame[0] if isinstance(frame, list) and frame else None
-        if kind in {b"subscribe", b"psubscribe"} and self._acknowledged < self._subscription.acknowledgements:
-            self._acknowledged += 1
-            if self._acknowledged == self._subscription.acknowledgements:
-                self._listener.feed_subscribed()
-        elif kind == b"message" and len(frame) == 3:
-            self._listener.feed_message(frame[1], frame[2])
-        elif kind == b"pong" and len(frame) == 2:
-            self._listener.feed_pong(frame[1])
-        else:
-            raise ProtocolViolation(f"{self._endpoint.name} sent what no feed sends", node=self._endpoint.name)
+        """One frame of any kind."""
+        raise NotImplementedError
 
-    def _asked(self) -> str:
-        if len(self._logins) < self._logins_due:
-            return "AUTH or SELECT"
-        return "subscribe to " + " ".join(
-            f"&{text.decode('utf-8', 'backslashreplace')}"
-            for text in (*self._subscription.channels, *self._subscription.patterns)
-        )
+    def _flush(self) -> None:
+        """The frames of one read are taken."""
+
+    def _logged_in(self, frame: Any, *, doing: str) -> bool:
+        """Check an answer. `False` if it answered the login; raises what a refusal means."""
+        if isinstance(frame, ErrorReply):
+            raise refusal(frame, self._endpoint.name, doing="AUTH or SELECT" if self._logins_due else doing)
+        if self._logins_due:
+            self._logins_due -= 1
+            self._endpoint.admit([frame])
+            return False
+        return True
+
+    def _violation(self, what: str) -> ProtocolViolation:
+        return ProtocolViolation(f"{self._endpoint.name} {what}", node=self._endpoint.name)
 
     def _write(self, payload: bytes) -> None:
         if self._transport is not None and payload:
             self._transport.write(payload)
+
+
+def reader() -> Any:
+    """A parser of frames that gives `INCOMPLETE` when there is no whole one."""
+    return hiredis.Reader(protocolError=ProtocolViolation, replyError=ErrorReply, notEnoughData=INCOMPLETE)

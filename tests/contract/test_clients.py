@@ -253,7 +253,7 @@ def test_nothing_listens(make_client):
 def test_missing_flags_are_named_with_the_line_that_adds_them(make_client, redis_db):
     redis_db.notify("Kg")
     write(redis_db, a=1)
-    client = make_client(configuration(redis_db.address))
+    client = make_client(configuration(redis_db.address, feed={"mode": "keyspace"}))
     with pytest.raises(edgeprofile.NotificationsOff, match="CONFIG SET notify-keyspace-events") as caught:
         client.start()
     assert set(caught.value.command.split()[-1]) >= set("KA")
@@ -264,7 +264,7 @@ def test_missing_flags_are_named_with_the_line_that_adds_them(make_client, redis
 
 def test_missing_flags_are_added_where_that_is_allowed(make_client, redis_db):
     redis_db.notify("Ex")
-    client = make_client(configuration(redis_db.address, feed={"configureServer": True}))
+    client = make_client(configuration(redis_db.address, feed={"mode": "keyspace", "configureServer": True}))
     client.start()
     assert set(redis_db.config_get("notify-keyspace-events")) >= set("KAE")
     assert client.status()["2Dest"].state == "live"
@@ -273,7 +273,7 @@ def test_missing_flags_are_added_where_that_is_allowed(make_client, redis_db):
 def test_without_a_feed_a_value_lives_as_long_as_its_own_proof(make_client, redis_db):
     redis_db.notify("")
     write(redis_db, version=1)
-    client = make_client(configuration(redis_db.address, cache={"maxStaleness": "300ms"}))
+    client = make_client(configuration(redis_db.address, cache={"maxStaleness": "300ms"}, feed={"mode": "keyspace"}))
     assert client.get(*ADA)["m"]["version"] == 1
     write(redis_db, version=2)
     begun = time.monotonic()

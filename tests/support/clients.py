@@ -41,12 +41,22 @@ class Waiting:
 MakeClient = Callable[..., Any]
 
 
+@pytest.fixture(params=["keyspace", "tracking"])
+def feed_mode(request: pytest.FixtureRequest) -> str:
+    """How the client learns of changes."""
+    return str(request.param)
+
+
 @pytest.fixture(params=["sync", "async"])
-def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
-    """`make_client(configuration)`: a `Client`, or an `AsyncClient` that waits; closed with the test."""
+def make_client(request: pytest.FixtureRequest, feed_mode: str) -> Iterator[MakeClient]:
+    """`make_client(configuration)`: a `Client`, or an `AsyncClient` that waits; closed with the test.
+
+    The feed is of each mode, unless the configuration names one.
+    """
     with ExitStack() as stack:
 
         def make(config: Any) -> Any:
+            config = {**config, "feed": {"mode": feed_mode, **config.get("feed", {})}}
             if request.param == "sync":
                 return stack.enter_context(Client(config))
             runner = stack.enter_context(asyncio.Runner())

@@ -1,0 +1,92 @@
+"""The feed of keyspace notifications, over RESP2: events straight from the bytes where they have the usual form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from edgeprofile.store.feed import Feed
+from edgeprofile.store.frames import Cutter
+from edgeprofile.store.resp import pack
+
+if TYPE_CHECKING:
+    from edgeprofile.store.endpoint import Endpoint
+    from edgeprofile.store.feed import Listener, Subscription
+
+__all__ = ["KeyspaceFeed"]
+
+_CARRY: Final = 1 << 16
+"""An event that is longer is left to the general reader, which does not look at its beginning again and again."""
+
+
+class KeyspaceFeed(Feed):
+    """Pattern messages are changes, messages on exact channels are the heartbeat's."""
+
+    def __init__(self, endpoint: Endpoint, subscription: Subscription, listener: Listener) -> None:
+        super().__init__(endpoint, subscription, listener)
+        self._cutter = Cutter(dict.fromkeys(subscription.patterns, subscription.prefix))
+        self._carry = b""
+        self._awaited = len(subscription.channels) + len(subscription.patterns)
+        self._pattern = b""
+        self._keys: list[bytes] = []
+
+    def _listen(self) -> bytes:
+        commands = []
+        if self._subscription.channels:
+            commands.append((b"SUBSCRIBE", *self._subscription.channels))
+        if self._subscription.patterns:
+            commands.append((b"PSUBSCRIBE", *self._subscription.patterns))
+        return pack(*commands)
+
+    def _received(self, data: bytes) -> None:
+        if not self._reader.has_data():
+            data = self._cut(data)
+        if data:
+            self._read(data)
+
+    def _cut(self, data: bytes) -> bytes:
+        """Take the events of the usual form; what is left is for the general reader."""
+        cut = self._cutter.cut(self._carry + data if self._carry else data)
+        for pattern, keys in cut.changes:
+            self._listener.feed_changes(pattern, keys)
+        if cut.partial and len(cut.rest) < _CARRY and (cut.changes or not self._carry):
+            self._carry = cut.rest
+            return b""
+        self._carry = b""
+        return cut.rest
+
+    def _take(self, frame: Any) -> None:
+        if type(frame) is list and len(frame) == 4 and frame[0] == b"pmessage":
+            self._collect(frame[1], frame[2])
+            return
+        self._flush()
+        if not self._logged_in(frame, doing=self._asked()):
+            return
+        kind = frame[0] if isinstance(frame, list) and frame else None
+        if kind in {b"subscribe", b"psubscribe"} and self._awaited:
+            self._awaited -= 1
+            if not self._awaited:
+                self._listener.feed_subscribed()
+        elif kind == b"message" and len(frame) == 3:
+            self._listener.feed_message(frame[1], frame[2])
+        elif kind == b"pong" and len(frame) == 2:
+            self._listener.feed_pong(frame[1])
+        else:
+            raise self._violation("sent what no feed sends")
+
+    def _collect(self, pattern: bytes, channel: bytes) -> None:
+        """Gather runs of events of one pattern."""
+        if pattern != self._pattern:
+            self._flush()
+            self._pattern = pattern
+        if not channel.startswith(self._subscription.prefix):
+            raise self._violation("sent an event of another kind")
+        self._keys.append(channel[len(self._subscription.prefix) :])
+
+    def _flush(self) -> None:
+        if self._keys:
+            keys, self._keys = self._keys, []
+            self._listener.feed_changes(self._pattern, keys)
+
+    def _asked(self) -> str:
+        texts = (*self._subscription.channels, *self._subscription.patterns)
+        return "subscribe to " + " ".join(f"&{text.decode('utf-8', 'backslashreplace')}" for text in texts)
