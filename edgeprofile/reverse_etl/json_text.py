@@ -32,6 +32,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as of
@@ -45,6 +46,7 @@ __all__ = ["json_column", "json_objects"]
 
 Encode = Callable[[Any, Any], Any]
 
+_SPACE, _QUOTE, _BACKSLASH = 0x20, 0x22, 0x5C
 _NEEDS_ESCAPE: Final = r'["\\\x00-\x1f]'
 _NANOS_PER = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
@@ -68,7 +70,8 @@ def json_column(values: pa.Array, kind: dt.DataType | None) -> pa.Array:
     if of.is_dictionary(values.type):
         values = values.dictionary_decode()
     encode = _textual(kind) if _is_text(values.type) else _encoder(values.type)
-    return pc.fill_null(encode(values, kind), "null")
+    texts = encode(values, kind)
+    return pc.fill_null(texts, "null") if texts.null_count else texts
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -99,13 +102,21 @@ def _quoted(text: pa.Array) -> pa.Array:
 
 
 def _string(values: pa.Array, _kind: object) -> pa.Array:
-    """Most batches hold nothing to escape; the values that do are written one by one."""
+    """Most columns hold nothing to escape; of those that do, only the values in question are written one by one."""
     plain = _quoted(values.cast(pa.string()))
-    special = pc.fill_null(pc.match_substring_regex(values, _NEEDS_ESCAPE), False)
-    if not pc.any(special).as_py():
+    if not _may_need_escape(values):
         return plain
-    escaped = [msgspec.json.encode(text).decode() for text in values.filter(special).to_pylist()]
-    return pc.replace_with_mask(plain, special, pa.array(escaped, pa.string()))
+    special = pc.fill_null(pc.match_substring_regex(values, _NEEDS_ESCAPE), False)
+    return _map(plain, special, values, lambda text: msgspec.json.encode(text).decode())
+
+
+def _may_need_escape(values: pa.Array) -> bool:
+    """Look at all bytes of a column at once; bytes of rows beside a slice are looked at too, which does no harm."""
+    _, _, data = values.buffers()
+    if data is None or not data.size:
+        return False
+    codes = np.frombuffer(data, np.uint8)
+    return bool((codes < _SPACE).any() or (codes == _QUOTE).any() or (codes == _BACKSLASH).any())
 
 
 def _null(values: pa.Array, _kind: object) -> pa.Array:
@@ -119,17 +130,16 @@ def _as_is(values: pa.Array, _kind: object) -> pa.Array:
 def _float(values: pa.Array, _kind: object) -> pa.Array:
     if of.is_float16(values.type):
         values = values.cast(pa.float32())
-    positive_zero = pc.add(values, pa.scalar(0.0, values.type))
-    return pc.if_else(pc.is_finite(values), positive_zero.cast(pa.string()), None)
+    texts = pc.add(values, pa.scalar(0.0, values.type)).cast(pa.string())  # adding 0 turns -0 into 0
+    is_finite = pc.is_finite(values)
+    return texts if pc.all(is_finite).as_py() else pc.if_else(is_finite, texts, None)
 
 
 def _decimal(values: pa.Array, _kind: object) -> pa.Array:
     text = values.cast(pa.string())
-    text = _map(text, pc.match_substring(text, "E"), lambda one: f"{Decimal(one):f}")
-    bare = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
-    plain = pc.if_else(pc.match_substring(text, "."), bare, text)
-    plain = pc.if_else(pc.equal(plain, "-0"), "0", plain)
-    return _if_number(plain, text)
+    text = _map(text, pc.match_substring(text, "E"), text, lambda one: f"{Decimal(one):f}")
+    plain = _trimmed(text)
+    return _if_number(pc.if_else(pc.equal(plain, "-0"), "0", plain), text)
 
 
 def _if_number(number: pa.Array, text: pa.Array) -> pa.Array:
@@ -164,8 +174,12 @@ def _instant_text(text: pa.Array, _kind: object) -> pa.Array:
 
 
 def _trimmed(text: pa.Array) -> pa.Array:
-    bare = pc.utf8_rtrim(pc.utf8_rtrim(text, "0"), ".")
-    return pc.if_else(pc.match_substring(text, "."), bare, text)
+    """Fractions without trailing zeros."""
+    has_fraction = pc.match_substring(text, ".")
+    if pc.any(has_fraction).as_py() is not True:
+        return text
+    bare = pc.ascii_rtrim(pc.ascii_rtrim(text, "0"), ".")
+    return bare if pc.all(has_fraction).as_py() else pc.if_else(has_fraction, bare, text)
 
 
 def _interval(values: pa.Array, _kind: object) -> pa.Array:
@@ -232,13 +246,13 @@ def _struct(values: pa.Array, kind: dt.DataType | None) -> pa.Array:
     return pc.if_else(values.is_valid(), pc.binary_join_element_wise(*parts, "}", ""), None)
 
 
-def _map(text: pa.Array, chosen: pa.Array, change: Callable[[str], str]) -> pa.Array:
+def _map(texts: pa.Array, chosen: pa.Array, values: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """``texts``, but where chosen, the changed ``values``."""
     mask = pc.fill_null(chosen, False)
     if not pc.any(mask).as_py():
-        return text
-    return pc.replace_with_mask(
-        text, mask, pa.array([change(one) for one in text.filter(mask).to_pylist()], pa.string())
-    )
+        return texts
+    changed = [change(one) for one in values.filter(mask).to_pylist()]
+    return pc.replace_with_mask(texts, mask, pa.array(changed, pa.string()))
 
 
 _ENCODERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Encode], ...]] = (
