@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import msgspec
@@ -28,6 +28,10 @@ class Histogram:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
+    def buckets(self) -> list[tuple[float, int]]:
+        """Each upper bound with its count, not cumulated; the last bound is infinite."""
+        return list(zip((*self.bounds, float("inf")), self.counts, strict=True))
+
 
 class Counters:
     """Counted under the engine's lock, or by one thread, unless a loss of one in a million does not matter."""
@@ -39,7 +43,10 @@ class Counters:
         self.fetches = 0
         self.fetch_errors: Counter[str] = Counter()
         self.fetch_seconds = Histogram()
+        self.fence_seconds = Histogram()
+        self.found: Counter[str] = Counter()
         self.absent: Counter[str] = Counter()
+        self.models: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.refreshes = 0
         self.refreshes_dropped = 0
         self.events = 0
@@ -83,7 +90,13 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         fetch_seconds: Upper bounds of the fetch duration's histogram, in seconds, each with its count (not cumulated);
             the last bound is infinite.
         fetch_seconds_sum: Sum of all fetch durations.
+        fence_seconds: The same for heartbeats that were proved: from the sending of one until all events that were
+            due before it had been processed, which is how far the feed lags.
+        fence_seconds_sum: Sum of those durations.
+        found: Fetches that found a profile, by destination.
         absent: Fetches that found no profile, by destination.
+        models: Of those that found one, how many found each model, by destination and model; the first hundred models
+            of a destination are counted, and none of event streams, which have no models.
         refreshes: Changed profiles read again because they were in use.
         refreshes_dropped: Those that were not, for want of room.
         events: Change events received.
@@ -110,7 +123,11 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     fetch_errors: dict[str, int]
     fetch_seconds: list[tuple[float, int]]
     fetch_seconds_sum: float
+    fence_seconds: list[tuple[float, int]]
+    fence_seconds_sum: float
+    found: dict[str, int]
     absent: dict[str, int]
+    models: dict[str, dict[str, int]]
     refreshes: int
     refreshes_dropped: int
     events: int
@@ -138,16 +155,19 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted(counters: Counters, extra_hits: int) -> dict[str, Any]:
     """The totals, as `Stats` names them."""
-    seconds = counters.fetch_seconds
     return {
         "hits": counters.hits + extra_hits,
         "misses": counters.misses,
         "joins": counters.joins,
         "fetches": counters.fetches,
         "fetch_errors": dict(counters.fetch_errors),
-        "fetch_seconds": list(zip((*seconds.bounds, float("inf")), seconds.counts, strict=True)),
-        "fetch_seconds_sum": seconds.total,
+        "fetch_seconds": counters.fetch_seconds.buckets(),
+        "fetch_seconds_sum": counters.fetch_seconds.total,
+        "fence_seconds": counters.fence_seconds.buckets(),
+        "fence_seconds_sum": counters.fence_seconds.total,
+        "found": dict(counters.found),
         "absent": dict(counters.absent),
+        "models": {destination: dict(models) for destination, models in list(counters.models.items())},
         "refreshes": counters.refreshes,
         "refreshes_dropped": counters.refreshes_dropped,
         "events": counters.events,

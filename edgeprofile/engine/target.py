@@ -10,7 +10,7 @@ from edgeprofile.keys import Layout
 from edgeprofile.store.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from edgeprofile.config import Destination
     from edgeprofile.metrics import Counters
@@ -39,6 +39,7 @@ class Target:
             layout=destination.layout,
             json_documents=destination.config.use_json_module,
             unreadable=self._unreadable,
+            models=self._found,
         )
         self._counters = counters
         self._reported: set[str] = set()
@@ -52,6 +53,13 @@ class Target:
         for entity, id_type, value in self.layout.identities(key):
             yield self.id, entity, id_type, value
 
+    def _found(self, models: Iterable[str]) -> None:
+        self._counters.found[self.id] += 1
+        counts = self._counters.models[self.id]
+        for model in models:
+            if model in counts or len(counts) < _MOST_MODELS:
+                counts[model] += 1
+
     def _unreadable(self, models: tuple[str, ...]) -> None:
         self._counters.unreadable_models += len(models)
         for model in models:
@@ -63,3 +71,4 @@ class Target:
 
 
 _MOST_REPORTS = 100
+_MOST_MODELS = 100

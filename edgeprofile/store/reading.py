@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from edgeprofile.core.keeper import Found
 from edgeprofile.profile import encode_document, encode_hash, encode_strings
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from edgeprofile.core.keeper import Identity
     from edgeprofile.profile import Encoded
@@ -54,11 +56,20 @@ class Unasked:
 class Reading:
     """How the profiles of one destination are read from one node.
 
-    ``unreadable`` is called with the names of models whose text was no JSON.
+    ``unreadable`` is called with the names of models whose text was no JSON, ``models`` with those of every profile.
     """
 
-    def __init__(self, *, layout: str, json_documents: bool, unreadable: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(
+        self,
+        *,
+        layout: str,
+        json_documents: bool,
+        unreadable: Callable[[tuple[str, ...]], None],
+        models: Callable[[Iterable[str]], None] = lambda _models: None,
+    ) -> None:
         self._unreadable = unreadable
+        self._models = models
+        self._names = _no_models if layout == "event-stream" else _members if json_documents else _fields
         self._encode: Callable[[Any], Encoded] = (
             encode_document if json_documents else encode_strings if layout == "event-stream" else encode_hash
         )
@@ -106,6 +117,7 @@ class Reading:
         encoded = self._encode(value)
         if encoded.broken:
             self._unreadable(encoded.broken)
+        self._models(self._names(value))
         return Found(encoded.json, min(ttl, self._least(field_ttls, node)))
 
     def _complete(self, found: Found, value: Any, key: bytes, asked: tuple[bytes, ...]) -> Found | Unasked:
@@ -144,6 +156,18 @@ class Reading:
             self.field_ttls = False
         elif reply.code != "WRONGTYPE":
             raise refusal(reply, node, doing="HPTTL")
+
+
+def _fields(value: Any) -> Iterable[str]:
+    return [name.decode("utf-8", "replace") for name in value[::2]]
+
+
+def _members(value: Any) -> Iterable[str]:
+    return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+
+
+def _no_models(_: Any) -> Iterable[str]:
+    return ()
 
 
 def _field_ttls(key: bytes, names: tuple[bytes, ...]) -> bytes:

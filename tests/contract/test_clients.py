@@ -298,3 +298,21 @@ def test_concurrent_misses_of_one_profile_are_one_fetch(redis_db, make_proxy):
             thread.join()
         assert found == [{"m": {"a": 1}}] * 20
         assert client.stats().joins == 19
+
+
+def test_what_a_sync_left_out_is_counted_by_destination_and_model(client, redis_db):
+    write(redis_db, model="m", churn=1)
+    write(redis_db, model="n", churn=1)
+    write(redis_db, key="1Wsp:2Dest:user:email:b@x.org", model="m", churn=1)
+    client.get_many("user", "email", ["ada@example.com", "b@x.org", "nobody"])
+    stats = client.stats()
+    assert (stats.found, stats.absent) == ({"2Dest": 2}, {"2Dest": 1})
+    assert stats.models == {"2Dest": {"m": 2, "n": 1}}
+
+
+def test_the_lag_of_the_feed_is_measured_once_for_each_heartbeat(client):
+    client.start()
+    until(lambda: sum(count for _, count in client.stats().fence_seconds) >= 3, message="three heartbeats")
+    stats = client.stats()
+    assert sum(count for _, count in stats.fence_seconds) <= stats.beats
+    assert 0 < stats.fence_seconds_sum < stats.beats
