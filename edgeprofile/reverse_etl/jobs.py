@@ -66,8 +66,7 @@ class Job:
 def make_job(session: Session, source: Source, config: SyncConfig, destination: Destination) -> Job:
     """Find the source's view and say where its rows go. Raises ``WarehouseError`` where there is none to be synced."""
     own = config.for_source(source.entity, source.id_type)
-    view = _found(session, source)
-    model = view.get_name()
+    model, view = _found(session, source)
     id_column = _column(view, source.id_column, model)
     traits = {name: kind for name, kind in view.schema().items() if name != id_column}
     if source.is_default:
@@ -105,15 +104,15 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
     )
 
 
-def _found(session: Session, source: Source) -> ir.Table:
-    view = session.find_view(source.views)
-    if view is None:
+def _found(session: Session, source: Source) -> tuple[str, ir.Table]:
+    found = session.find_view(source.views)
+    if found is None:
         where = f" in schema {session.warehouse.view_schema}" if session.warehouse.view_schema else ""
         raise WarehouseError(
             f"{source.place}: the warehouse has no view {' or '.join(source.views)}{where}: "
             "a Profiles run must have succeeded (`pb run`), and its schema must be the one of `sync.schema`"
         )
-    return view
+    return found
 
 
 def _refuse_geometry(traits: dict[str, dt.DataType], model: str) -> None:

@@ -154,8 +154,8 @@ class Session:
             found: ir.Table = self.backend.table(name, database=self.warehouse.state_schema)
         return found
 
-    def find_view(self, candidates: tuple[str, ...]) -> ir.Table | None:
-        """The first of the names that the warehouse has, exactly or else in other case; ``None`` where it has none.
+    def find_view(self, candidates: tuple[str, ...]) -> tuple[str, ir.Table] | None:
+        """The first of the names that the warehouse has, exactly or else in other case, and its view.
 
         Raises ``WarehouseError`` where several differ in case only.
         """
@@ -165,8 +165,7 @@ class Session:
         for candidate in candidates:
             if found := _match(candidate, names):
                 with self._explained(f"read the view {found}"):
-                    view: ir.Table = self.backend.table(found, database=schema)
-                return view
+                    return found, self.backend.table(found, database=schema)
         return None
 
     # Statements

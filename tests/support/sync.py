@@ -81,7 +81,10 @@ class Syncing:
         clock: Callable[[], float] | None = None,
     ) -> Report:
         destination = Destination(id="2Dest", workspace_id="1Wsp", config=self.redis)
-        warehouse = Warehouse(locate(self.config, None), memory=256 << 20)
+        config = self.config
+        warehouse = Warehouse(
+            locate(config, None), view_schema=config.schema, state_schema=config.state_schema, memory=256 << 20
+        )
         with warehouse.open() as session:
             job = make_job(session, self.source, self.config, destination)
             run = SourceSync(session, self.config, self.redis, observe, step=step)

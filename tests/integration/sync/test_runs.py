@@ -417,6 +417,15 @@ class TestRefusals:
         syncing.sync()
         assert syncing.profiles() == {"ada": {"FEATURES_BY_EMAIL": {"N": 1}}}
 
+    def test_a_view_and_state_in_schemas_of_their_own(self, syncing):
+        syncing.configure(schema="profiles", state_schema="keep_here")
+        syncing.execute(
+            "CREATE SCHEMA profiles; CREATE TABLE profiles.features_by_email AS SELECT 'ada' AS email, 1 AS n"
+        )
+        syncing.sync()
+        assert syncing.profiles() == {"ada": {VIEW: {"n": 1}}}
+        assert syncing.execute('SELECT count(*) FROM keep_here."SYNC_RUNS"') == [(1,)]
+
     def test_a_run_while_one_is_alive(self, people):
         def again(step):
             if step == "prepared":
