@@ -18,6 +18,7 @@ __all__ = ["Cut", "Cutter"]
 
 _HEAD: Final = b"*4\r\n$8\r\npmessage\r\n$"
 _EVENTS: Final = ("hset", "set", "del", "expire", "hdel", "expired", "json.set", "restore", "rename_to", "copy_to")
+_LONGEST_NUMBER: Final = 12
 _LONGEST: Final = 512
 """Parts beyond this many bytes are not tabulated; the general reader takes them."""
 
@@ -25,7 +26,7 @@ _LONGEST: Final = 512
 class Cut(NamedTuple):
     """What was cut from a chunk.
 
-    ``changes`` are the keys named by events, in order, in runs of one pattern each. ``rest`` is what follows: nothing,
+    ``changes`` are the keys named by events, in order, in runs of one pattern each. ``rest`` is what follows: nothing or
     the beginning of another event (``partial``), or anything else.
     """
 
@@ -43,9 +44,10 @@ class Cutter:
 
     def cut(self, data: bytes) -> Cut:
         """Take whole events from the front of ``data``, which begins where a frame begins."""
-        parts = data.split(_HEAD)
+        end = _end_of_parts(data)
+        parts = data[:end].split(_HEAD)
         if parts[0]:
-            return Cut([], data, _HEAD.startswith(data))
+            return Cut([], data, partial=False)
         changes: list[tuple[bytes, list[bytes]]] = []
         position = 1
         while position < len(parts):
@@ -54,8 +56,8 @@ class Cutter:
                 break
             changes.append((pattern, keys))
             position += len(keys)
-        rest = b"".join([_HEAD + part for part in parts[position:]])
-        return Cut(changes, rest, position >= len(parts) - 1)
+        rest = b"".join([_HEAD + part for part in parts[position:]]) + data[end:]
+        return Cut(changes, rest, partial=_is_partial(rest))
 
     def _run(self, parts: list[bytes], position: int) -> tuple[bytes, list[bytes]]:
         """The longest run of whole events of one pattern and one kind."""
@@ -84,6 +86,29 @@ def _cut_run(parts: list[bytes], position: int, openings: list[tuple[bytes, int]
             break
         take(part[start:-end])
     return keys
+
+
+def _end_of_parts(data: bytes) -> int:
+    """Where the last bytes begin that may be the first of another head."""
+    start = data.rfind(b"*", max(0, len(data) - len(_HEAD) + 1))
+    return start if start >= 0 and _HEAD.startswith(data[start:]) else len(data)
+
+
+def _is_partial(data: bytes) -> bool:
+    """Whether bytes are the beginning of one event, and not yet a whole one or anything else."""
+    if _HEAD.startswith(data):
+        return True
+    position = len(_HEAD) - 1
+    for _ in range(3):
+        end = data.find(b"\r\n", position)
+        if end < 0:
+            return len(data) - position < _LONGEST_NUMBER
+        if data[position : position + 1] != b"$" or not data[position + 1 : end].isdigit():
+            return False
+        position = end + 2 + int(data[position + 1 : end]) + 2
+        if position > len(data):
+            return True
+    return False
 
 
 def _openings(pattern: bytes, prefix: bytes) -> tuple[bytes, list[tuple[bytes, int]]]:

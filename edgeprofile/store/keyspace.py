@@ -48,7 +48,7 @@ class KeyspaceFeed(Feed):
         cut = self._cutter.cut(self._carry + data if self._carry else data)
         for pattern, keys in cut.changes:
             self._listener.feed_changes(pattern, keys)
-        if cut.partial and len(cut.rest) < _CARRY and (cut.changes or not self._carry):
+        if cut.partial and len(cut.rest) < _CARRY:
             self._carry = cut.rest
             return b""
         self._carry = b""

@@ -1,0 +1,224 @@
+"""What a feed is told does not depend on how the bytes arrive, what the keys hold, or what stands between the events."""
+
+import asyncio
+from itertools import pairwise
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeprofile.errors import ProtocolViolation
+from edgeprofile.store.endpoint import Endpoint
+from edgeprofile.store.feed import Subscription
+from edgeprofile.store.frames import Cutter
+from edgeprofile.store.keyspace import KeyspaceFeed
+from edgeprofile.store.tracking import TrackingFeed, disjoint
+
+PREFIX = b"__keyspace@0__:"
+PATTERNS = (PREFIX + b"1Wsp:2Dest:*", PREFIX + b"1Wsp:3Dest:*")
+CANARY = PREFIX + b"edgeprofile:canary:x"
+HOSTILE = b"\r\n$4\r\nhset\r\n*4\r\n$8\r\npmessage\r\n$"
+
+
+class Notes:
+    """A listener that writes down what it is told; runs of one pattern are joined."""
+
+    def __init__(self):
+        self.told = []
+        self.cause = None
+
+    def feed_subscribed(self):
+        self.told.append("subscribed")
+
+    def feed_changes(self, pattern, keys):
+        self.told += [(pattern, key) for key in keys]
+
+    def feed_message(self, channel, event):
+        self.told.append((channel, event))
+
+    def feed_pong(self, text):
+        self.told.append(text)
+
+    def feed_lost(self, cause):
+        self.cause = cause
+
+
+class Wire:
+    """As much of a transport as a feed needs to end."""
+
+    def __init__(self):
+        self.ended = False
+
+    def abort(self):
+        self.ended = True
+
+    def write(self, data):
+        pass
+
+
+def heard(chunks, kind=KeyspaceFeed, subscription=None):
+    async def run():
+        notes = Notes()
+        feed = kind(Endpoint(("h", 1)), subscription or Subscription([CANARY], PATTERNS, PREFIX), notes)
+        wire = Wire()
+        feed.connection_made(wire)
+        for chunk in chunks:
+            if not wire.ended:
+                feed.data_received(chunk)
+        if wire.ended:
+            feed.connection_lost(None)
+        return notes
+
+    return asyncio.run(run())
+
+
+def frame(*parts):
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+keys = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([HOSTILE, HOSTILE + b"31\r\n" + PATTERNS[0], b"x" * 600, b"\r\n", b"", b"9\r\n"]),
+    st.builds(lambda left, right: left + HOSTILE + right, st.binary(max_size=9), st.binary(max_size=9)),
+)
+events = st.sampled_from([b"hset", b"del", b"expire", b"set", b"rename_to", b"json.set", b"unheard-of"])
+changes = st.builds(
+    lambda pattern, key, event: (frame(b"pmessage", pattern, PREFIX + key, event), (pattern, key)),
+    st.sampled_from(PATTERNS),
+    keys,
+    events,
+)
+messages = st.builds(lambda event: (frame(b"message", CANARY, event), (CANARY, event)), events)
+pongs = st.builds(lambda text: (frame(b"pong", text), text), st.binary(max_size=9))
+streams = st.lists(st.one_of(changes, changes, changes, messages, pongs), max_size=30)
+
+
+def cut(data, places):
+    bounds = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in pairwise(bounds) if start < end]
+
+
+@given(streams, st.lists(st.integers(0, 1 << 20), max_size=12))
+def test_what_is_told_is_what_was_sent_however_it_arrives(stream, places):
+    data = b"".join(sent for sent, _ in stream)
+    notes = heard(cut(data, places))
+    assert notes.told == [told for _, told in stream]
+    assert notes.cause is None
+
+
+@pytest.mark.parametrize("event", [b"hset", b"unheard-of", b"hincrbyfloat"])
+@pytest.mark.parametrize("key", [b"k", b"x" * 600, b"*4\r\n$8", HOSTILE])
+def test_an_event_is_told_at_once_whatever_it_is(key, event):
+    assert heard([frame(b"pmessage", PATTERNS[0], PREFIX + key, event)]).told == [(PATTERNS[0], key)]
+
+
+@given(streams)
+def test_one_byte_at_a_time(stream):
+    data = b"".join(sent for sent, _ in stream[:4])
+    assert heard([data[n : n + 1] for n in range(len(data))]).told == [told for _, told in stream[:4]]
+
+
+@given(st.lists(changes, max_size=20))
+def test_the_cutter_agrees_with_hiredis(stream):
+    data = b"".join(sent for sent, _ in stream)
+    reader = hiredis.Reader()
+    reader.feed(data)
+    expected = [reader.gets() for _ in stream]
+    found = Cutter(dict.fromkeys(PATTERNS, PREFIX)).cut(data)
+    taken = [(pattern, key) for pattern, run in found.changes for key in run]
+    assert taken == [(pattern, channel[len(PREFIX) :]) for _, pattern, channel, _ in expected][: len(taken)]
+    assert data.endswith(found.rest)
+    assert len(data) - len(found.rest) == sum(len(sent) for sent, _ in stream[: len(taken)])
+
+
+def test_usual_events_never_reach_the_general_reader():
+    data = b"".join(
+        frame(b"pmessage", PATTERNS[n % 2], PREFIX + b"1Wsp:2Dest:user:email:%d" % n, b"hset") for n in range(500)
+    )
+    found = Cutter(dict.fromkeys(PATTERNS, PREFIX)).cut(data)
+    assert found.rest == b""
+    assert sum(len(run) for _, run in found.changes) == 500
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"+OK\r\n",
+        b":1\r\n",
+        b"*0\r\n",
+        b"*1\r\n*1\r\n$1\r\nx\r\n",
+        b"@nonsense\r\n",
+        frame(b"pmessage", PATTERNS[0], b"another channel", b"hset"),
+        frame(b"smessage", b"a", b"b"),
+        b"*4\r\n$8\r\npmessage\r\n$1\r\nx\r\n:1\r\n$1\r\nx\r\n",
+    ],
+)
+def test_what_no_feed_sends_ends_the_connection(nonsense):
+    notes = heard([nonsense])
+    assert isinstance(notes.cause, ProtocolViolation)
+
+
+def push(*parts):
+    return b">" + frame(*parts)[1:]
+
+
+def invalidate(*names):
+    return b">2\r\n$10\r\ninvalidate\r\n" + frame(*names)
+
+
+TRACKED = Subscription([b"edgeprofile:canary:x:1"], [b"1Wsp:2Dest:", b"1Wsp:"], b"edgeprofile:canary:x")
+GREETING = b"%1\r\n$2\r\nid\r\n:7\r\n+OK\r\n"
+
+
+def tracked(*chunks):
+    return heard([GREETING, *chunks], TrackingFeed, TRACKED)
+
+
+def test_invalidations_are_told_to_every_destination_concerned():
+    notes = tracked(invalidate(b"1Wsp:2Dest:a", b"1Wsp:b", b"elsewhere"))
+    assert notes.told == [
+        "subscribed",
+        (b"1Wsp:2Dest:", b"1Wsp:2Dest:a"),
+        (b"1Wsp:", b"1Wsp:2Dest:a"),
+        (b"1Wsp:", b"1Wsp:b"),
+    ]
+
+
+def test_the_heartbeats_own_invalidation_is_told_once():
+    notes = tracked(invalidate(b"edgeprofile:canary:x:0", b"edgeprofile:canary:x:1"))
+    assert notes.told == ["subscribed", (b"edgeprofile:canary:x:1", b"invalidate")]
+
+
+def test_an_invalidation_of_everything_ends_the_epoch():
+    notes = tracked(b">2\r\n$10\r\ninvalidate\r\n_\r\n")
+    assert "flushed" in str(notes.cause)
+
+
+def test_an_unknown_push_ends_the_connection():
+    assert isinstance(tracked(push(b"message", b"a", b"b")).cause, ProtocolViolation)
+
+
+def test_a_fence_is_two_pings():
+    async def run():
+        notes, sent = Notes(), []
+        feed = TrackingFeed(Endpoint(("h", 1)), TRACKED, notes)
+        wire = Wire()
+        wire.write = sent.append
+        feed.connection_made(wire)
+        feed.data_received(GREETING)
+        feed.ping(b"3")
+        feed.data_received(b"$1\r\n3\r\n")
+        assert notes.told == ["subscribed"]
+        feed.data_received(b"$1\r\n3\r\n")
+        assert notes.told == ["subscribed", b"3"]
+        assert len(sent) == 2
+
+    asyncio.run(run())
+
+
+@given(st.lists(st.binary(max_size=4), max_size=8))
+def test_disjoint_prefixes_cover_the_same_keys(prefixes):
+    kept = disjoint(prefixes)
+    assert all(any(prefix.startswith(one) for one in kept) for prefix in prefixes if prefix)
+    assert not any(one != other and one.startswith(other) for one in kept for other in kept)
