@@ -9,6 +9,7 @@ from edgeprofile._version import __version__
 from edgeprofile.client import AsyncClient, Client
 from edgeprofile.config import Config
 from edgeprofile.default import aget, aget_many, close, configure, get, get_many, peek, stats
+from edgeprofile.encoded import EncodedProfile
 from edgeprofile.errors import (
     AccessDenied,
     AmbiguousDestination,
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigurationError",
     "DestinationStatus",
     "EdgeProfileError",
+    "EncodedProfile",
     "InvalidIdentity",
     "LookupTimeout",
     "NotificationsOff",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.config import Config, from_mapping, load
+from edgeprofile.encoded import EncodedReads
 from edgeprofile.engine import Engine
 from edgeprofile.errors import InvalidIdentity
 from edgeprofile.hits import MISS, Hits, JsonHits, miss
@@ -308,7 +309,14 @@ class Client(_Face):
 
 
 class AsyncClient(_Face):
-    """Profiles for tasks, of any number of event loops. Arguments and errors are those of `Client`."""
+    """Profiles for tasks, of any number of event loops. Arguments and errors are those of `Client`.
+
+    ``encoded`` has lookups that decode nothing and tell where the profile came from.
+    """
+
+    def __init__(self, config: Config | str | Path | Mapping[str, Any] | Engine | None = None) -> None:
+        super().__init__(config)
+        self.encoded = EncodedReads(self._engine, self._json_hits)
 
     @overload
     async def get(
@@ -410,7 +418,8 @@ class AsyncClient(_Face):
 
     def peek_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes | None:
         """The encoded ``data`` of a cached, fresh profile: ``{}`` for one that is known to be absent; None for a miss."""
-        return self._json_hits.peek(destination, entity, id_type, value)
+        found = self._json_hits.peek(destination, entity, id_type, value)
+        return None if found is None else found.json
 
     async def get_json(
         self,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from edgeprofile.encoded import EncodedProfile
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -98,29 +100,29 @@ class Hits:
 
 
 class JsonHits:
-    """Encoded hits: ``peek(destination, entity, id_type, value)`` gives the JSON of ``data``, or `None` for a miss."""
+    """Encoded hits: ``peek(destination, entity, id_type, value)`` gives an `EncodedProfile`, or `None` for a miss."""
 
     def __init__(self, trees: Mapping[str, Tree]) -> None:
         clock = time.monotonic
         hits = 0
 
-        def peek(destination: str, entity: str, id_type: str, value: str) -> bytes | None:
+        def peek(destination: str, entity: str, id_type: str, value: str) -> EncodedProfile | None:
             nonlocal hits
             try:
                 entry = trees[destination][entity][id_type][value]
             except (KeyError, TypeError):
                 return None
             now = clock()
-            if now >= entry.expires:
+            expires = entry.expires
+            if now >= expires:
                 return None
             data: bytes | Profile | None = entry.data
             if now >= entry.lease.until:
                 return None
             entry.used = True
             hits += 1
-            if type(data) is bytes:
-                return data
-            return b"{}" if data is None else data.json  # type: ignore[union-attr]  # not bytes, as the line above says
+            raw = data if type(data) is bytes else b"{}" if data is None else data.json  # type: ignore[union-attr]
+            return EncodedProfile(raw, data is not None, now - expires + entry.life, expires - now)
 
         def rebind(new: Mapping[str, Tree]) -> None:
             nonlocal trees

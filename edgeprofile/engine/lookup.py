@@ -119,6 +119,19 @@ class Lookups:
         outcomes = [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
         return [out if isinstance(out, Answer) else await self.aread(who, deadline) for who, out in outcomes]
 
+    async def aread_each(self, identities: Iterable[Identity], deadline: float) -> list[Answer | EdgeProfileError]:
+        """As `aread_many`, with the error of a profile in its place."""
+        plans = self._plans(identities, TaskWaiter, own=True)
+        await self._start(self._batches(plans))
+        outcomes = [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
+        return [out if isinstance(out, Answer) else await self._aread_again(who, deadline) for who, out in outcomes]
+
+    async def _aread_again(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
+        try:
+            return await self.aread(identity, deadline)
+        except EdgeProfileError as error:
+            return error
+
     def _try(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
         try:
             plan = self._plan(identity, ThreadWaiter, own=False)

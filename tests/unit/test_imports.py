@@ -82,13 +82,13 @@ LAYERS = (
     ("edgeprofile.keys", "edgeprofile.profile", "edgeprofile.metrics", "edgeprofile.reverse_etl.settings"),
     ("edgeprofile.core", "edgeprofile.config"),
     ("edgeprofile.store",),
-    ("edgeprofile.engine", "edgeprofile.hits", "edgeprofile.reverse_etl"),
+    ("edgeprofile.engine", "edgeprofile.encoded", "edgeprofile.hits", "edgeprofile.reverse_etl"),
     ("edgeprofile.client", "edgeprofile.default"),
     ("edgeprofile",),
     ("edgeprofile_sidecar",),
     ("edgeprofile.cli", "edgeprofile.demo", "edgeprofile.__main__"),
 )
-CACHE = tuple(f"edgeprofile.{name}" for name in ("core", "engine", "hits", "client", "default", "metrics"))
+CACHE = tuple(f"edgeprofile.{name}" for name in ("core", "engine", "encoded", "hits", "client", "default", "metrics"))
 PUBLIC = ("edgeprofile", "edgeprofile.config", "edgeprofile.errors", "edgeprofile.metrics")
 
 
