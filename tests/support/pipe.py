@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -174,7 +175,8 @@ class Pipe:
             return
         self._open = False
         if self._sink is not None and not self._sink.is_closing():
-            self._sink.write_eof() if self._sink.can_write_eof() else self._sink.close()
+            with suppress(OSError):  # the receiver has gone already, and nobody has noticed yet
+                self._sink.write_eof() if self._sink.can_write_eof() else self._sink.close()
         self._drained()
 
     def _write(self, data: bytes) -> None:
