@@ -68,6 +68,16 @@ class Batch:
         """How many replies they get."""
         return sum([fetch.ask.expects for fetch in self._fetches])
 
+    def sound(self, replies: list[Any]) -> bool:
+        """Whether these can be the replies to `payload`."""
+        start = 0
+        for fetch in self._fetches:
+            end = start + fetch.ask.expects
+            if not fetch.ask.sound(replies[start:end]):
+                return False
+            start = end
+        return True
+
     def take(self, replies: list[Any]) -> bool:
         """Replies to `payload` arrived. `True`: there are further questions, in `payload` and `expects`."""
         settled = []
@@ -88,7 +98,7 @@ class Batch:
 
     def stream(self, wire: AsyncWire) -> None:
         """Carry the batch out on a connection of the running loop, further questions included."""
-        wire.call(self.payload, self.expects, partial(self._arrived, wire))
+        wire.call(self.payload, self.expects, partial(self._arrived, wire), self.sound)
 
     def fail(self, error: BaseException) -> None:
         """The round trip failed: so did every fetch of it that is not settled."""

@@ -243,7 +243,8 @@ class Lookups:
         result: Found | EdgeProfileError | None = None
         try:
             while result is None:
-                result = fetch.read(node.blocking.call(fetch.ask.payload, fetch.ask.expects, deadline))
+                ask = fetch.ask
+                result = fetch.read(node.blocking.call(ask.payload, ask.expects, deadline, ask.sound))
         except EdgeProfileError as error:
             result = error
         except BaseException as error:
@@ -256,7 +257,8 @@ class Lookups:
         try:
             further = True
             while further:
-                further = batch.take(batch.node.blocking.call(batch.payload, batch.expects, deadline))
+                replies = batch.node.blocking.call(batch.payload, batch.expects, deadline, batch.sound)
+                further = batch.take(replies)
         except EdgeProfileError as error:
             batch.fail(error)
         except BaseException as error:

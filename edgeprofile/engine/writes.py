@@ -35,7 +35,7 @@ class Writes:
             while True:
                 tally = _Tally()
                 for node, some in self._by_node(left).items():
-                    tally.take(node, some, node.blocking.call(_command(some), _size(some), deadline))
+                    tally.take(node, some, node.blocking.call(_command(some), _size(some), deadline, _counts))
                 removed += tally.removed
                 left = tally.redirected
                 if not left:
@@ -65,7 +65,7 @@ class Writes:
 
     async def _adelete(self, node: Node, some: list[Identity], tally: _Tally) -> None:
         wire = await node.attach()
-        tally.take(node, some, await wire.ask(_command(some), _size(some)))
+        tally.take(node, some, await wire.ask(_command(some), _size(some), _counts))
 
     def _pause(self, tally: _Tally, deadline: float) -> float:
         """Have the map corrected; raises the redirection where no time is left to follow it."""
@@ -120,3 +120,7 @@ def _command(identities: Sequence[Identity]) -> bytes:
 
 def _size(identities: Sequence[Identity]) -> int:
     return sum(len(identity.keys) for identity in identities)
+
+
+def _counts(replies: list[Any]) -> bool:
+    return all(isinstance(reply, int | ErrorReply) for reply in replies)

@@ -7,33 +7,44 @@ round trips without a thread of their own and without a switch of threads for a 
 
 from __future__ import annotations
 
+import select
+import ssl
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.errors import LookupTimeout, ProtocolViolation, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
+from edgeprofile.store.link import blame, whatever
 from edgeprofile.store.resp import ReplyReader, pack
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from edgeprofile.store.endpoint import Endpoint
+    from edgeprofile.store.link import Sound
 
 __all__ = ["BlockingWire"]
 
 _CHUNK: Final = 1 << 16
+_PAUSE: Final = 0.002
+"""Seconds of rest after which a look at the connection costs nothing that matters."""
+_A_MOMENT: Final = 1e-6
+"""Of a socket's timeouts, zero means something else."""
 
 
 class _Call:
     """The commands of one caller: queued, then in flight, then done or abandoned."""
 
-    __slots__ = ("abandoned", "error", "expects", "leads", "payload", "replies", "sent", "wake")
+    __slots__ = ("abandoned", "error", "expects", "leads", "payload", "replies", "sent", "sound", "wake")
 
-    def __init__(self, payload: bytes, expects: int) -> None:
+    def __init__(self, payload: bytes, expects: int, sound: Sound) -> None:
         self.payload = payload
         self.expects = expects
+        self.sound = sound
         self.replies: list[Any] = []
         self.error: BaseException | None = None
         self.abandoned = self.leads = False
@@ -65,16 +76,18 @@ class BlockingWire:
         self._in_flight: deque[_Call] = deque()
         self._led = False
         self._socket: socket.socket | None = None
+        self._stirs: Callable[[], bool] = bool
         self._reader = ReplyReader(max_reply_bytes)
         self._heard = 0.0
 
-    def call(self, payload: bytes, expects: int, deadline: float) -> list[Any]:
+    def call(self, payload: bytes, expects: int, deadline: float, sound: Sound = whatever) -> list[Any]:
         """Send packed commands, return their ``expects`` replies; error replies are values.
 
-        ``deadline`` is on `time.monotonic`. Raises `LookupTimeout` when it passes, `ConnectionLost` when the
-        connection ends meanwhile, `RedisUnavailable` or `AccessDenied` when none can be had.
+        ``deadline`` is on `time.monotonic`, ``sound`` says whether replies can be those of these commands. Raises
+        `LookupTimeout` when the deadline passes or the server stops answering, `ConnectionLost` when the connection ends
+        meanwhile, `RedisUnavailable` or `AccessDenied` when none can be had, `ProtocolViolation` and `ReplyTooLarge`.
         """
-        call = _Call(payload, expects)
+        call = _Call(payload, expects, sound)
         with self._mutex:
             self._queue.append(call)
             if self._led:
@@ -111,18 +124,17 @@ class BlockingWire:
             while not call.done:
                 self._send_queued(deadline)
                 self._receive(deadline)
-        except TimeoutError as error:
-            if self._silent_since(call):
-                self._break(self._lost(error))
-            raise self._timed_out() from error
+        except _TooLate:
+            raise self._timed_out() from None
         except OSError as error:
-            self._break(self._lost(error))
+            self._break(error)
         except BaseException as error:
-            self._break(self._lost(error))
-            raise
+            self._break(error)
+            if call.error is None:  # an interrupt; or an answer too many, and which of them was ours cannot be known
+                raise
 
     def _leave(self, call: _Call) -> None:
-        """Step out; a leader names its successor, and the last one out of a stalled connection ends it."""
+        """Step out; a leader names its successor."""
         with self._mutex:
             call.abandoned = not call.done
             if not call.leads:
@@ -135,7 +147,7 @@ class BlockingWire:
                 heir.rouse()
 
     def _send_queued(self, deadline: float) -> None:
-        connection = self._socket or self._connect(deadline)
+        connection = self._connection(deadline)
         # Before anything counts as in flight: a command that was never written would take the next one's reply.
         connection.settimeout(_remaining(deadline))
         with self._mutex:
@@ -147,46 +159,78 @@ class BlockingWire:
         now = time.monotonic()
         for call in batch:
             call.sent = now
-        try:
-            connection.sendall(b"".join([call.payload for call in batch]))
-        except TimeoutError as error:
-            raise ConnectionError("a write was cut short by the deadline") from error
+        # A time-out here cuts a command in two, and is no more than any other loss.
+        connection.sendall(b"".join([call.payload for call in batch]))
 
     def _receive(self, deadline: float) -> None:
-        connection = self._socket
-        if connection is None:
-            raise ConnectionError("the connection was closed")
-        connection.settimeout(_remaining(deadline))
-        data = connection.recv(_CHUNK)
+        data = self._read(deadline)
         if not data:
             raise ConnectionError("the server closed the connection")
         self._heard = time.monotonic()
         for reply in self._reader.feed(data):
             self._deal(reply)
 
+    def _read(self, deadline: float) -> bytes:
+        connection = self._socket
+        try:
+            patience = max(self._heard, self._in_flight[0].sent) + self._stall
+        except IndexError:
+            connection = None
+        if connection is None:
+            raise ConnectionError("the connection was closed")
+        connection.settimeout(max(min(deadline, patience) - time.monotonic(), _A_MOMENT))
+        try:
+            return connection.recv(_CHUNK)
+        except TimeoutError:
+            if time.monotonic() < patience:
+                raise _TooLate from None
+            raise LookupTimeout(f"{self._endpoint.name} stopped answering", node=self._endpoint.name) from None
+
     def _deal(self, reply: Any) -> None:
         with self._mutex:
             if not self._in_flight:
-                name = self._endpoint.name
-                raise ProtocolViolation(f"{name} answered what nobody asked", node=name)
+                raise self._violation("answered what nobody asked")
             call = self._in_flight[0]
+            if len(call.replies) + 1 == call.expects and not call.sound([*call.replies, reply]):
+                raise self._violation("answered something else than was asked")
             call.replies.append(reply)
             if len(call.replies) < call.expects:
                 return
             self._in_flight.popleft()
         call.rouse()
 
+    def _connection(self, deadline: float) -> socket.socket:
+        """The connection as it is; a new one if there is none, or if anything came on it while nothing was asked."""
+        connection = self._socket
+        if connection is None:
+            return self._connect(deadline)
+        if self._in_flight or time.monotonic() - self._heard < _PAUSE or not self._stirs():
+            return connection
+        self._socket = None
+        connection.close()
+        return self._connect(deadline)
+
     def _connect(self, deadline: float) -> socket.socket:
-        timeout = min(self._connect_timeout, _remaining(deadline))
+        try:
+            connection = self._open(min(self._connect_timeout, _remaining(deadline)))
+        except RedisUnavailable:
+            _remaining(deadline)  # the leader's own haste says nothing about the server
+            raise
+        self._reader = ReplyReader(self._max_reply_bytes)
+        self._stirs = _stirring(connection)
+        self._socket = connection
+        self._heard = time.monotonic()
+        return connection
+
+    def _open(self, timeout: float) -> socket.socket:
         connection = self._endpoint.connect(timeout)
         try:
             self._log_in(connection)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, OSError):
+                raise self._endpoint.unreachable(error) from error
             raise
-        self._reader = ReplyReader(self._max_reply_bytes)
-        self._socket = connection
-        self._heard = time.monotonic()
         return connection
 
     def _log_in(self, connection: socket.socket) -> None:
@@ -203,34 +247,53 @@ class BlockingWire:
             replies += reader.feed(data)
         self._endpoint.admit(replies)
 
-    def _break(self, error: BaseException) -> None:
+    def _break(self, cause: BaseException) -> None:
         with self._mutex:
             connection, self._socket = self._socket, None
             fallen = [*self._in_flight, *self._queue]
+            errors = blame(cause, len(self._in_flight), len(fallen), self._endpoint.name)
             self._in_flight.clear()
             self._queue.clear()
         if connection is not None:
             connection.close()
-        for call in fallen:
+        for call, error in zip(fallen, errors, strict=True):
             call.error = error
             call.rouse()
 
-    def _silent_since(self, call: _Call) -> bool:
-        return bool(call.sent) and self._heard < call.sent and time.monotonic() - call.sent >= self._stall
-
-    def _lost(self, error: BaseException) -> BaseException:
-        if isinstance(error, RedisUnavailable):
-            return error
-        lost = ConnectionLost(f"the connection to {self._endpoint.name} was lost", node=self._endpoint.name)
-        lost.__cause__ = error
-        return lost
+    def _violation(self, what: str) -> ProtocolViolation:
+        return ProtocolViolation(f"{self._endpoint.name} {what}", node=self._endpoint.name)
 
     def _timed_out(self) -> LookupTimeout:
         return LookupTimeout(f"{self._endpoint.name} did not answer before the deadline", node=self._endpoint.name)
 
 
+class _TooLate(Exception):
+    """The leader's own deadline has passed; the connection is as good as it was."""
+
+
 def _remaining(deadline: float) -> float:
     remaining = deadline - time.monotonic()
     if remaining <= 0:
-        raise TimeoutError("the deadline has passed")
+        raise _TooLate
     return remaining
+
+
+def _stirring(connection: socket.socket) -> Callable[[], bool]:
+    """A function that says whether something has come on a connection, be it the end."""
+    if isinstance(connection, ssl.SSLSocket):
+        return partial(_has_data, connection)
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    return lambda: bool(poller.poll(0))
+
+
+def _has_data(connection: ssl.SSLSocket) -> bool:
+    """Beneath TLS much comes that is no data."""
+    connection.settimeout(0)
+    try:
+        connection.recv(1)
+    except ssl.SSLWantReadError:
+        return False
+    except OSError:
+        pass
+    return True

@@ -5,31 +5,47 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from edgeprofile.errors import EdgeProfileError, LookupTimeout, ProtocolViolation
+from edgeprofile.errors import EdgeProfileError, LookupTimeout, ProtocolViolation, ReplyTooLarge
 from edgeprofile.store.endpoint import ConnectionLost, descriptor
 from edgeprofile.store.resp import ReplyReader, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from edgeprofile.store.endpoint import Endpoint
 
-__all__ = ["Call", "Link", "into"]
+__all__ = ["Call", "Link", "Sound", "blame", "into", "whatever"]
 
 logger = logging.getLogger("edgeprofile.store")
+
+Sound: TypeAlias = "Callable[[list[Any]], bool]"
+"""Whether replies can be those that the commands get. They are told apart by their order alone: one that cannot be what
+was asked for means that each of those behind it may answer somebody else."""
+
+
+def whatever(_replies: list[Any]) -> bool:
+    """Any reply will do."""
+    return True
 
 
 class Call:
     """Packed commands, how many replies they get, and who is told: ``done(replies)`` or ``done(exception)``."""
 
-    __slots__ = ("done", "expects", "payload", "replies", "sent")
+    __slots__ = ("done", "expects", "payload", "replies", "sent", "sound")
 
-    def __init__(self, payload: bytes, expects: int, done: Callable[[list[Any] | BaseException], None]) -> None:
+    def __init__(
+        self,
+        payload: bytes,
+        expects: int,
+        done: Callable[[list[Any] | BaseException], None],
+        sound: Sound = whatever,
+    ) -> None:
         self.payload = payload
         self.expects = expects
         self.done = done
+        self.sound = sound
         self.replies: list[Any] = []
         self.sent = 0.0
 
@@ -90,8 +106,7 @@ class Link(asyncio.Protocol):
     def send(self, calls: Iterable[Call]) -> None:
         """Write the commands of all calls at once."""
         if self._transport is None:
-            for call in calls:
-                call.finish(self._error())
+            self._fail(list(calls), asked=0)
             return
         now = self._loop.time()
         payload = []
@@ -142,13 +157,20 @@ class Link(asyncio.Protocol):
 
     def _deal(self, reply: Any) -> None:
         if not self._in_flight:
-            self.abort(ProtocolViolation(f"{self._endpoint.name} answered what nobody asked", node=self._endpoint.name))
+            self._violated("answered what nobody asked")
             return
         call = self._in_flight[0]
         call.replies.append(reply)
-        if len(call.replies) == call.expects:
+        if len(call.replies) < call.expects:
+            return
+        if call.sound(call.replies):
             self._in_flight.popleft()
             call.finish(call.replies)
+        else:
+            self._violated("answered something else than was asked")
+
+    def _violated(self, what: str) -> None:
+        self.abort(ProtocolViolation(f"{self._endpoint.name} {what}", node=self._endpoint.name))
 
     def _check(self) -> None:
         self._watch = None
@@ -166,14 +188,24 @@ class Link(asyncio.Protocol):
             self._watch = None
         fallen, self._in_flight = self._in_flight, deque()
         ended, self._transport = self._transport is not None, None
-        for call in fallen:
-            call.finish(self._error())
+        self._fail(fallen, asked=len(fallen))
         if ended:
             self._lost(self)
 
-    def _error(self) -> BaseException:
-        if isinstance(self._cause, EdgeProfileError):
-            return self._cause
-        lost = ConnectionLost(f"the connection to {self._endpoint.name} was lost", node=self._endpoint.name)
-        lost.__cause__ = self._cause
-        return lost
+    def _fail(self, calls: Collection[Call], *, asked: int) -> None:
+        for call, error in zip(calls, blame(self._cause, asked, len(calls), self._endpoint.name), strict=True):
+            call.finish(error)
+
+
+def blame(cause: BaseException | None, asked: int, count: int, node: str) -> list[EdgeProfileError]:
+    """What the end of a connection means to each of ``count`` callers, of whom the first ``asked`` had been written.
+
+    A reply that cannot be taken is the misfortune of whose turn it was; the others may ask again.
+    """
+    lost = ConnectionLost(f"the connection to {node} was lost", node=node)
+    lost.__cause__ = cause
+    if not isinstance(cause, EdgeProfileError):
+        return [lost] * count
+    if isinstance(cause, ProtocolViolation | ReplyTooLarge):
+        return [cause, *[lost] * (count - 1)] if asked else [lost] * count
+    return [cause] * count

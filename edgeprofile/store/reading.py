@@ -7,17 +7,19 @@ hash that has others costs a second question, once; the names are remembered the
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from edgeprofile.core.keeper import Found
+from edgeprofile.errors import ProtocolViolation
 from edgeprofile.profile import encode_document, encode_hash, encode_strings
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from edgeprofile.core.keeper import Identity
     from edgeprofile.profile import Encoded
@@ -25,22 +27,40 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "Reading", "Unasked"]
 
 _MAX_FIELDS: Final = 128
+_MOST_ASKED: Final = 1024
+"""A hash of more unknown fields is not kept: asking for the TTL of each would cost more than the hash."""
 _NO_SUCH_KEY: Final = -2
+_NO_TTL: Final = -1
 
 _HASH: Final = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
 _DOCUMENT: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$1\r\n.\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
 
 
+_Shapes: TypeAlias = tuple[tuple[type, ...], ...]
+_NOTHING: Final = type(None)
+_NUMBER: Final = (int, ErrorReply)
+_NUMBERS: Final = (list, _NOTHING, ErrorReply)
+_HASH_SHAPES: Final = ((list, ErrorReply), _NUMBER)
+_DOCUMENT_SHAPES: Final = ((bytes, _NOTHING, ErrorReply), _NUMBER)
+
+
 class Ask:
-    """A packed question and how many replies it gets."""
+    """A packed question and how many replies it gets, of what types."""
 
-    __slots__ = ("expects", "fields", "keys", "payload")
+    __slots__ = ("expects", "fields", "keys", "payload", "shapes")
 
-    def __init__(self, keys: tuple[bytes, ...], payload: bytes, expects: int, fields: tuple[bytes, ...]) -> None:
+    def __init__(
+        self, keys: tuple[bytes, ...], payload: bytes, expects: int, fields: tuple[bytes, ...], shapes: _Shapes
+    ) -> None:
         self.keys = keys
         self.payload = payload
         self.expects = expects
         self.fields = fields
+        self.shapes = shapes
+
+    def sound(self, replies: list[Any]) -> bool:
+        """Whether these can be the replies."""
+        return all(map(isinstance, replies, cycle(self.shapes)))
 
 
 class Unasked:
@@ -76,6 +96,7 @@ class Reading:
         self._hash = not json_documents
         self._command = "HGETALL" if self._hash else "JSON.GET"
         self._template = _HASH if self._hash else _DOCUMENT
+        self._shapes = _HASH_SHAPES if self._hash else _DOCUMENT_SHAPES
         self._fields: tuple[bytes, ...] = ()
         self.field_ttls = self._hash
 
@@ -83,7 +104,8 @@ class Reading:
         """The question for one profile, all of its keys included."""
         fields = self._fields if self.field_ttls else ()
         payload = b"".join([self._question(key, fields) for key in identity.keys])
-        return Ask(identity.keys, payload, (3 if fields else 2) * len(identity.keys), fields)
+        shapes = (*self._shapes, _NUMBERS) if fields else self._shapes
+        return Ask(identity.keys, payload, len(shapes) * len(identity.keys), fields, shapes)
 
     def asking(self, key: bytes) -> bytes:
         """The question for a key on its way to another node, with the permission to ask for it there; 2 replies."""
@@ -94,7 +116,7 @@ class Reading:
         value = replies[1]
         if isinstance(value, ErrorReply):
             raise refusal(value, node, doing=self._command)
-        return self._present(value, 0.0, [], node).raw if value else None
+        return self._present(value, 0.0, [], (), node).raw if value else None
 
     def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
         """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
@@ -104,30 +126,38 @@ class Reading:
             if isinstance(value, ErrorReply):
                 raise refusal(value, node, doing=self._command)
             if value:
-                found = self._present(value, _seconds(ttl), replies[start + 2 : start + step], node)
+                found = self._present(value, _seconds(ttl), replies[start + 2 : start + step], ask.fields, node)
                 return self._complete(found, value, key, ask.fields)
         return Found(None)
 
     def finish(self, unasked: Unasked, replies: list[Any], node: str) -> Found:
         """What the replies to the second question add."""
-        lives = self._least(replies, node)
-        return Found(unasked.found.raw, min(unasked.found.lives, lives))
+        names = unasked.ask.fields
+        return Found(unasked.found.raw, min(unasked.found.lives, self._least(replies[0], names, names, node)))
 
-    def _present(self, value: Any, ttl: float, field_ttls: list[Any], node: str) -> Found:
-        encoded = self._encode(value)
+    def _present(self, value: Any, ttl: float, field_ttls: list[Any], asked: tuple[bytes, ...], node: str) -> Found:
+        try:
+            encoded = self._encode(value)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ProtocolViolation(f"{node} answered {self._command} with what is no value", node=node) from error
         if encoded.broken:
             self._unreadable(encoded.broken)
         self._models(self._names(value))
-        return Found(encoded.json, min(ttl, self._least(field_ttls, node)))
+        for reply in field_ttls:
+            ttl = min(ttl, self._least(reply, asked, value[::2], node))
+        return Found(encoded.json, ttl)
 
     def _complete(self, found: Found, value: Any, key: bytes, asked: tuple[bytes, ...]) -> Found | Unasked:
         if not self.field_ttls:
             return found
-        names = tuple(name for name in value[::2] if name not in asked)
+        known = frozenset(asked)
+        names = tuple([name for name in value[::2] if name not in known])
         if not names:
             return found
+        if len(names) > _MOST_ASKED:
+            return Found(found.raw, 0.0)
         self._remember(names)
-        return Unasked(Ask((key,), _field_ttls(key, names), 1, names), found)
+        return Unasked(Ask((key,), _field_ttls(key, names), 1, names, (_NUMBERS,)), found)
 
     def _question(self, key: bytes, fields: tuple[bytes, ...]) -> bytes:
         size = len(key)
@@ -139,19 +169,18 @@ class Reading:
         if len(known) <= _MAX_FIELDS:
             self._fields = tuple(known)
 
-    def _least(self, replies: list[Any], node: str) -> float:
-        """The earliest end of a field, in seconds from now; servers that know no field TTLs are not asked again."""
-        least = math.inf
-        for reply in replies:
-            if isinstance(reply, ErrorReply):
-                self._give_up(reply, node)
-                continue
-            for milliseconds in reply or ():
-                if milliseconds >= 0:
-                    least = min(least, milliseconds / 1000)
-        return least
+    def _least(self, reply: Any, asked: Sequence[bytes], present: Collection[bytes], node: str) -> float:
+        """The earliest end of a field that was present, in seconds from now; for one that has gone since, 0."""
+        if isinstance(reply, ErrorReply):
+            self._give_up(reply, node)
+            return math.inf
+        ends = zip(asked, reply or (), strict=False)
+        return min(
+            (max(ms, 0) / 1000 for name, ms in ends if ms != _NO_TTL and (ms >= 0 or name in present)), default=math.inf
+        )
 
     def _give_up(self, reply: ErrorReply, node: str) -> None:
+        """Servers that know no field TTLs are not asked again."""
         if reply.code in {"ERR", "NOPERM"}:
             self.field_ttls = False
         elif reply.code != "WRONGTYPE":

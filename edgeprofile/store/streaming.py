@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from edgeprofile.errors import EdgeProfileError
 from edgeprofile.store.endpoint import ConnectionLost
-from edgeprofile.store.link import Call, Link, into
+from edgeprofile.store.link import Call, Link, into, whatever
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprofile.store.endpoint import Endpoint
+    from edgeprofile.store.link import Sound
 
 __all__ = ["AsyncWire"]
 
@@ -38,9 +38,18 @@ class AsyncWire:
         self._connecting: asyncio.Task[None] | None = None
         self._flush_due = self._closed = False
 
-    def call(self, payload: bytes, expects: int, done: Callable[[list[Any] | BaseException], None]) -> None:
-        """Send packed commands; ``done`` gets their ``expects`` replies, or the exception that came instead."""
-        call = Call(payload, expects, done)
+    def call(
+        self,
+        payload: bytes,
+        expects: int,
+        done: Callable[[list[Any] | BaseException], None],
+        sound: Sound = whatever,
+    ) -> None:
+        """Send packed commands; ``done`` gets their ``expects`` replies, or the exception that came instead.
+
+        ``sound`` says whether replies can be those of these commands; the connection ends if they cannot.
+        """
+        call = Call(payload, expects, done, sound)
         if self._closed:
             call.finish(self._gone("was closed"))
             return
@@ -49,10 +58,10 @@ class AsyncWire:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
-    async def ask(self, payload: bytes, expects: int) -> list[Any]:
+    async def ask(self, payload: bytes, expects: int, sound: Sound = whatever) -> list[Any]:
         """As `call`, awaited. Raises the exception that came instead of the replies."""
         answer: asyncio.Future[list[Any]] = self._loop.create_future()
-        self.call(payload, expects, into(answer))
+        self.call(payload, expects, into(answer), sound)
         return await answer
 
     def close(self) -> None:
@@ -82,7 +91,7 @@ class AsyncWire:
         link = Link(self._endpoint, max_reply_bytes=self._max_reply_bytes, stall=self._stall, lost=self._lost)
         try:
             await link.open(self._connect_timeout)
-        except (EdgeProfileError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the callers must hear of it)
             self._fail_queue(self._endpoint.unreachable(error))
         else:
             self._link = link
