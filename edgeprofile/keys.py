@@ -114,12 +114,12 @@ def _join_profiles(entity: object, id_type: object, value: object) -> bytes:
     if not (isinstance(entity, str) and isinstance(id_type, str) and isinstance(value, str)):
         _refuse(entity, id_type, value)
     try:
-        parts = (entity.encode(), id_type.encode(), value.encode())
+        joined = f"{entity}:{id_type}:{value}".encode()
     except UnicodeEncodeError:
         _refuse(entity, id_type, value)
-    if not all(parts) or parts[0].count(b":") + parts[1].count(b":") > MAX_COLONS:
+    if not (entity and id_type and value) or entity.count(":") + id_type.count(":") > MAX_COLONS:
         _refuse(entity, id_type, value)
-    return b":".join(parts)
+    return joined
 
 
 def _join_event_stream(entity: object, id_type: object, value: object) -> bytes:

@@ -27,6 +27,7 @@ __all__ = ["Encoded", "Profile", "decode", "decode_model", "encode_document", "e
 
 T = TypeVar("T")
 
+_CONTAINERS: Final = frozenset({dict, list})
 MAX_DEPTH: Final = 256
 """Levels that one model may nest. Deeper text is served as text: no reader's stack shall overflow on it."""
 
@@ -47,9 +48,9 @@ def encode_hash(fields: Sequence[bytes]) -> Encoded:
     broken: list[str] = []
     for name, text in zip(fields[::2], fields[1::2], strict=True):
         if _is_json(text):
-            members[_quote(name)] = text
+            members[_name(name)] = text
         else:
-            members[_quote(name)] = _quote(text)
+            members[_name(name)] = _quote(text)
             broken.append(_text(name))
     return Encoded(b"{%b}" % b",".join(b"%b:%b" % member for member in members.items()), tuple(broken))
 
@@ -69,6 +70,12 @@ def encode_document(text: bytes) -> Encoded:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
+
+
+@lru_cache(1024)
+def _name(data: bytes) -> bytes:
+    """A model's name as JSON; the names of a project are few."""
+    return _quote(data)
 
 
 def _quote(data: bytes) -> bytes:
@@ -304,6 +311,8 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
 
 
 def _freeze_members(members: dict[str, Any]) -> None:
+    if _CONTAINERS.isdisjoint(map(type, members.values())):
+        return
     for name, value in members.items():
         if type(value) is dict:
             members[name] = _freeze_dict(value)
