@@ -84,9 +84,9 @@ def check(asked: A | Flawed | Unreadable, grant: Grant, destinations: Container[
     return error(400, asked.message) if isinstance(asked, Flawed) else asked
 
 
-def answer(question: Question, data: bytes) -> Answer:
+def answer(question: Question, data: bytes, headers: bytes = b"", tag: bytes = b"") -> Answer:
     """The profile's answer around ``data``, the JSON text of its models."""
-    return Answer(200, b"%b%b}" % (question.head, data))
+    return Answer(200, b"%b%b}" % (question.head, data), headers, tag)
 
 
 def _question(destination: str, found: _Body) -> Question:

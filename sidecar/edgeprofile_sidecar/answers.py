@@ -47,11 +47,15 @@ __all__ = [
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """An answer: its status, its JSON body, and further header lines, each ended by CRLF."""
+    """An answer: its status, its JSON body, and further header lines, each ended by CRLF.
+
+    ``tag`` is the entity tag among the headers, where there is one.
+    """
 
     status: int
     body: bytes
     headers: bytes = b""
+    tag: bytes = b""
 
 
 def error(status: int, message: str, headers: bytes = b"") -> Answer:
@@ -81,6 +85,7 @@ UNAVAILABLE: Final = error(503, "Profiles cannot be read at the moment", b"Retry
 _UNUSABLE: Final = error(502, "What Redis holds for this id is no profile that can be served")
 
 _MEMBERS: Final = {"id_type": "id.type", "value": "id.value"}
+_EMPTY: Final = frozenset({204, 304})
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -109,20 +114,22 @@ def failure(reason: EdgeProfileError) -> Answer:
     return _UNUSABLE if isinstance(reason, WrongType | ReplyTooLarge | ProtocolViolation) else UNAVAILABLE
 
 
-def render(answer: Answer, date: bytes, connection: bytes = b"", *, bodiless: bool = False) -> bytes:
+def render(answer: Answer, date: bytes, more: bytes = b"", *, bodiless: bool = False) -> bytes:
     """The whole answer as it goes over the wire.
 
     Args:
         answer: What to send.
         date: The value of the ``Date`` header.
-        connection: A ``Connection`` header line, ended by CRLF, or nothing.
+        more: Header lines of this connection and moment, each ended by CRLF.
         bodiless: Leave the body out, as an answer to HEAD must.
     """
+    if answer.status in _EMPTY:
+        return b"%bDate: %b\r\n%b%b\r\n" % (_LINES[answer.status], date, answer.headers, more)
     return b"%bContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\nDate: %b\r\n%b%b\r\n%b" % (
         _LINES[answer.status],
         len(answer.body),
         date,
         answer.headers,
-        connection,
+        more,
         b"" if bodiless else answer.body,
     )

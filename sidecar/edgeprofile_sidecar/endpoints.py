@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, IF_NONE_MATCH
 
 from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, with_message
 from edgeprofile_sidecar.bodies import arriving, at_hand
+from edgeprofile_sidecar.freshness import unless
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -36,7 +37,16 @@ class Endpoints:
         if isinstance(body, Answer):
             return body
         asked = self._service.ask(body, grant)
-        return asked if isinstance(asked, Answer) else await self._service.fetch(asked)
+        answer = asked if isinstance(asked, Answer) else await self._service.fetch(asked)
+        return unless(answer, request.headers.getall(IF_NONE_MATCH)) if IF_NONE_MATCH in request.headers else answer
+
+    async def batch(self, request: web.BaseRequest) -> Answer:
+        """Answer many profiles."""
+        grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
+        if grant is None:
+            return UNAUTHORIZED
+        body = await self._large(request)
+        return body if isinstance(body, Answer) else await self._service.batch(body, grant)
 
     async def delete(self, request: web.BaseRequest) -> Answer:
         """Delete profiles."""

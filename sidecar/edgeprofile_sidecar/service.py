@@ -7,22 +7,25 @@ import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from edgeprofile import EdgeProfileError, InvalidIdentity, ServiceError
-from edgeprofile_sidecar import activation, deletion
-from edgeprofile_sidecar.answers import DELETE_FAILED, UNAUTHORIZED, Answer, failure
+from edgeprofile_sidecar import activation, batch, deletion, freshness
+from edgeprofile_sidecar.answers import DELETE_FAILED, UNAUTHORIZED, UNAVAILABLE, Answer, failure
+from edgeprofile_sidecar.freshness import Tags
 from edgeprofile_sidecar.logs import Seldom
+from edgeprofile_sidecar.members import Named
 from edgeprofile_sidecar.recent import Recent
 from edgeprofile_sidecar.tokens import Denial
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
+    from edgeprofile import EncodedProfile
     from edgeprofile_sidecar.activation import Aimed, Question
     from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.deletion import Deletion
     from edgeprofile_sidecar.members import Flawed, Unreadable
     from edgeprofile_sidecar.tokens import Grant, Permission, Tokens
 
-__all__ = ["Profiles", "Service", "TokenSource"]
+__all__ = ["Profiles", "Reads", "Service", "TokenSource"]
 
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("edgeprofile_sidecar.audit")
@@ -33,14 +36,27 @@ _REMEMBERED = 4_096  # bodies that were read: the pages of one visitor ask for t
 _LARGEST_REMEMBERED = 512  # bytes; the two bound what is kept to a few megabytes
 
 
+class Reads(Protocol):
+    """Lookups, as those of `edgeprofile.AsyncClient.encoded`."""
+
+    def peek(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile | None:
+        """The profile that is in memory and fresh, or known to be absent; never does I/O."""
+
+    async def get(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile:
+        """The profile, read from Redis where need be."""
+
+    async def get_many(
+        self, entity: str, ids: Sequence[tuple[str, str]], *, destination: str
+    ) -> list[EncodedProfile | EdgeProfileError]:
+        """The profiles of pairs of id type and value, in their order; what is wrong with one is in its place."""
+
+
 class Profiles(Protocol):
     """Where profiles come from; `edgeprofile.AsyncClient` is one."""
 
-    def peek_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes | None:
-        """The JSON of a profile that is in memory and fresh, ``{}`` for a known absence, ``None``; never does I/O."""
-
-    async def get_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes:
-        """The JSON of a profile, read from Redis where need be; ``{}`` for an absent one."""
+    @property
+    def encoded(self) -> Reads:
+        """Its lookups."""
 
     async def delete(self, entity: str, ids: Iterable[tuple[str, str]], *, destination: str) -> int:
         """Delete profiles, named by pairs of id type and value, from Redis; how many keys were removed."""
@@ -66,11 +82,13 @@ class Service:
         max_batch: int = 1_000,
     ) -> None:
         self._profiles = profiles
+        self._reads = profiles.encoded
         self._tokens = tokens
         self._destinations = destinations
         self._counters = counters
         self._most = max_batch
         self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
+        self._tags = Tags()
         self._seldom = Seldom()
 
     def admit(self, authorization: Sequence[str], permission: Permission = "read") -> Grant | None:
@@ -86,8 +104,8 @@ class Service:
         asked = self._checked(self._recent.get(body) or self._read(body), grant)
         if isinstance(asked, Answer):
             return asked
-        data = self._profiles.peek_json(asked.entity, asked.id_type, asked.value, destination=asked.destination)
-        return asked if data is None else activation.answer(asked, data)
+        found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
+        return asked if found is None else self._answer(asked, found)
 
     def _checked(self, asked: A | Flawed | Unreadable, grant: Grant) -> A | Answer:
         checked = activation.check(asked, grant, self._destinations)
@@ -102,13 +120,28 @@ class Service:
     async def fetch(self, question: Question) -> Answer:
         """The answer to a question, read from Redis where need be."""
         try:
-            data = await self._profiles.get_json(
+            found = await self._reads.get(
                 question.entity, question.id_type, question.value, destination=question.destination
             )
         except EdgeProfileError as reason:
-            self._tell(reason, question.destination)
-            return failure(reason)
-        return activation.answer(question, data)
+            return self._failed(reason, question.destination)
+        return self._answer(question, found)
+
+    async def batch(self, body: bytes, grant: Grant) -> Answer:
+        """The answer to a batch."""
+        asked = self._checked(batch.read(body, self._most), grant)
+        if isinstance(asked, Answer):
+            return asked
+        named = [each for each in asked.ids if isinstance(each, Named)]
+        ids = [(each.id_type, each.value) for each in named]
+        try:
+            outcomes = await self._reads.get_many(asked.entity, ids, destination=asked.destination)
+        except EdgeProfileError as reason:
+            return self._failed(reason, asked.destination)
+        refusals = [self._failed(each, asked.destination) for each in outcomes if isinstance(each, EdgeProfileError)]
+        if named and refusals.count(UNAVAILABLE) == len(named):
+            return UNAVAILABLE
+        return batch.answer(asked, _places(asked.ids, iter(outcomes)))
 
     async def delete(self, body: bytes, grant: Grant) -> Answer:
         """Delete what a body asks to delete, and write down whose token asked for it."""
@@ -123,7 +156,7 @@ class Service:
             outcome = "refused"
             return failure(reason)
         except ServiceError as reason:
-            self._tell(reason, asked.destination)
+            self._failed(reason, asked.destination)
             return DELETE_FAILED
         finally:
             facts = {"destination": asked.destination, "profiles": len(asked.ids), "outcome": outcome}
@@ -134,9 +167,30 @@ class Service:
         ids = [(named.id_type, named.value) for named in asked.ids]
         return await self._profiles.delete(asked.entity, ids, destination=asked.destination)
 
-    def _tell(self, reason: EdgeProfileError, destination: str) -> None:
+    def _answer(self, question: Question, found: EncodedProfile) -> Answer:
+        tag = self._tags.tag(found.json)
+        return activation.answer(question, found.json, freshness.headers(found, tag), tag)
+
+    def _failed(self, reason: EdgeProfileError, destination: str) -> Answer:
+        """What a lookup's error is to the caller; the log is told now and then."""
         kind = type(reason).__name__
         if isinstance(reason, ServiceError) and (count := self._seldom.pass_through(kind)):
             _log.warning(
                 "lookups fail: %s", reason, extra={"error": kind, "destination": destination, "lookups": count}
             )
+        return failure(reason)
+
+
+def _places(
+    ids: Iterable[Named | batch.Misnamed], outcomes: Iterator[EncodedProfile | EdgeProfileError]
+) -> Iterator[bytes]:
+    """The parts of a batch's answer; ``outcomes`` are those of the ids that name something."""
+    for each in ids:
+        if isinstance(each, batch.Misnamed):
+            yield batch.misnamed(each)
+            continue
+        outcome = next(outcomes)
+        if isinstance(outcome, EdgeProfileError):
+            yield batch.refused(each.echo, failure(outcome))
+        else:
+            yield batch.found(each.echo, outcome.json, found=outcome.found)

@@ -29,6 +29,7 @@ PURE = (
     "edgeprofile.reverse_etl.settings",
     "edgeprofile_sidecar.activation",
     "edgeprofile_sidecar.answers",
+    "edgeprofile_sidecar.batch",
     "edgeprofile_sidecar.deletion",
     "edgeprofile_sidecar.headers",
     "edgeprofile_sidecar.members",

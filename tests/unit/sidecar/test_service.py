@@ -1,15 +1,18 @@
 """The service over a source of profiles: when it asks, what it answers, and what it logs."""
 
 import asyncio
+import json
 import logging
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 import pytest
 
-from edgeprofile import LookupTimeout, RedisUnavailable, WrongType
+from edgeprofile import EdgeProfileError, EncodedProfile, LookupTimeout, RedisUnavailable, WrongType
 from edgeprofile_sidecar.activation import Question
-from edgeprofile_sidecar.answers import INVALID_DESTINATION, UNAUTHORIZED, UNAVAILABLE, Answer
+from edgeprofile_sidecar.answers import DELETE_FAILED, INVALID_DESTINATION, UNAUTHORIZED, UNAVAILABLE, Answer
 from edgeprofile_sidecar.counters import Counters
+from edgeprofile_sidecar.freshness import Tags
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.tokens import Grant, Tokens
 from tests.support.sidecar import token
@@ -19,26 +22,60 @@ HEAD = b'{"entity":"user","id":{"type":"email","value":"ada@example.com"},"data"
 QUESTION = Question("2Dest", "user", "email", "ada@example.com", HEAD)
 
 
+HIT_HEADERS = b"Cache-Status: edgeprofile; hit; ttl=250\r\nAge: 50\r\nETag: %b\r\n"
+MISS_HEADERS = b"Cache-Status: edgeprofile; fwd=miss; stored\r\nAge: 0\r\nETag: %b\r\n"
+
+
 class Source:
     """Profiles from a dict; what is not in memory is asked of `store`, which may be an error."""
 
     def __init__(self, memory: dict[tuple[str, ...], bytes], store: bytes | Exception = b"{}") -> None:
+        self.encoded = self
         self.memory = memory
         self.store = store
         self.fetched: list[tuple[str, ...]] = []
+        self.deleted: list[tuple[str, str]] = []
 
-    def peek_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes | None:
-        return self.memory.get((destination, entity, id_type, value))
+    def peek(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile | None:
+        data = self.memory.get((destination, entity, id_type, value))
+        return None if data is None else EncodedProfile(data, data != b"{}", 50.0, 250.0)
 
-    async def get_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes:
+    async def get(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile:
         self.fetched.append((destination, entity, id_type, value))
         if isinstance(self.store, Exception):
             raise self.store
-        return self.store
+        return EncodedProfile(self.store, self.store != b"{}", 0.0, 300.0, hit=False)
+
+    async def get_many(
+        self, entity: str, ids: Sequence[tuple[str, str]], *, destination: str
+    ) -> list[EncodedProfile | EdgeProfileError]:
+        return [await self._one(entity, *each, destination) for each in ids]
+
+    async def delete(self, _: str, ids: Iterable[tuple[str, str]], **__: str) -> int:
+        if isinstance(self.store, Exception):
+            raise self.store
+        self.deleted += ids
+        return len(self.deleted)
+
+    async def _one(self, entity: str, id_type: str, value: str, destination: str) -> EncodedProfile | EdgeProfileError:
+        try:
+            found = self.peek(entity, id_type, value, destination=destination)
+            return found or await self.get(entity, id_type, value, destination=destination)
+        except EdgeProfileError as error:
+            return error
+
+
+def answered(data: bytes, headers: bytes = HIT_HEADERS) -> Answer:
+    tag = Tags().tag(data)
+    return Answer(200, HEAD + data + b"}", headers % tag, tag)
 
 
 def service(source: Source, counters: Counters | None = None) -> Service:
-    tokens = SimpleNamespace(current=Tokens([token("all"), token("scoped", ("2Dest",)), token("old", ends_in=-1)]))
+    tokens = SimpleNamespace(
+        current=Tokens(
+            [token("all", permissions=("read", "delete")), token("scoped", ("2Dest",)), token("old", ends_in=-1)]
+        )
+    )
     return Service(source, tokens, frozenset({"2Dest", "2Other"}), counters or Counters())
 
 
@@ -51,13 +88,13 @@ def grant(whose: str = "all") -> Grant:
 def test_what_is_in_memory_is_answered_at_once():
     source = Source({("2Dest", "user", "email", "ada@example.com"): b'{"m":{"a":1.0}}'})
     answer = service(source).ask(BODY, grant())
-    assert answer == Answer(200, HEAD + b'{"m":{"a":1.0}}}')
+    assert answer == answered(b'{"m":{"a":1.0}}')
     assert source.fetched == []
 
 
 def test_a_known_absence_is_answered_at_once():
     source = Source({("2Dest", "user", "email", "ada@example.com"): b"{}"})
-    assert service(source).ask(BODY, grant()) == Answer(200, HEAD + b"{}}")
+    assert service(source).ask(BODY, grant()) == answered(b"{}")
 
 
 def test_what_is_not_is_a_question():
@@ -68,7 +105,7 @@ def test_what_is_not_is_a_question():
 
 def test_a_question_is_answered_from_the_store():
     source = Source({}, b'{"m":{}}')
-    assert asyncio.run(service(source).fetch(QUESTION)) == Answer(200, HEAD + b'{"m":{}}}')
+    assert asyncio.run(service(source).fetch(QUESTION)) == answered(b'{"m":{}}', MISS_HEADERS)
     assert source.fetched == [("2Dest", "user", "email", "ada@example.com")]
 
 
@@ -116,3 +153,45 @@ def test_each_trouble_has_its_status(reason, status):
 def test_what_nobody_foresaw_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         asyncio.run(service(Source({}, ZeroDivisionError())).fetch(QUESTION))
+
+
+IDS = b'{"entity":"user","destinationId":"2Dest","ids":[{"type":"email","value":"ada@example.com"},7,{"type":"t","value":1}]}'
+
+
+def test_a_batch_is_answered_place_by_place():
+    source = Source({("2Dest", "user", "email", "ada@example.com"): b'{"m":{}}'})
+    answer = asyncio.run(service(source).batch(IDS, grant()))
+    assert json.loads(answer.body) == {
+        "entity": "user",
+        "results": [
+            {"id": {"type": "email", "value": "ada@example.com"}, "found": True, "data": {"m": {}}},
+            {"id": 7, "status": 400, "error": "id must be an object with the members type and value"},
+            {"id": {"type": "t", "value": 1}, "found": False, "data": {}},
+        ],
+    }
+
+
+def test_a_batch_of_which_some_is_there_is_answered_without_redis():
+    source = Source({("2Dest", "user", "email", "ada@example.com"): b"{}"}, RedisUnavailable("gone"))
+    answer = asyncio.run(service(source).batch(IDS, grant()))
+    assert [place.get("status") for place in json.loads(answer.body)["results"]] == [None, 400, 503]
+
+
+def test_a_batch_of_which_nothing_is_there_is_503():
+    assert asyncio.run(service(Source({}, RedisUnavailable("gone"))).batch(IDS, grant())) is UNAVAILABLE
+
+
+def test_a_batch_of_bad_ids_asks_nobody():
+    source = Source({}, RedisUnavailable("gone"))
+    answer = asyncio.run(service(source).batch(b'{"entity":"user","destinationId":"2Dest","ids":[1]}', grant()))
+    assert (answer.status, source.fetched) == (200, [])
+
+
+@pytest.mark.parametrize(("outcome", "status"), [(b"", 200), (RedisUnavailable("gone"), 500)])
+def test_a_delete_is_written_down_whatever_becomes_of_it(caplog, outcome, status):
+    caplog.set_level(logging.INFO, "edgeprofile_sidecar.audit")
+    answer = asyncio.run(service(Source({}, outcome)).delete(BODY, grant()))
+    assert answer == (Answer(200, b'{"deletedKeys":1,"actualKeys":1}') if status == 200 else DELETE_FAILED)
+    (record,) = [record for record in caplog.records if record.name.endswith("audit")]
+    assert (record.token, record.profiles) == ("all", 1)
+    assert record.outcome == ("1 removed" if status == 200 else "failed")

@@ -1,0 +1,97 @@
+"""What a batch asks: many profiles of one destination, answered in their order, each for itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from edgeprofile_sidecar import members
+from edgeprofile_sidecar.answers import Answer, error
+from edgeprofile_sidecar.members import Flawed, FlawedMember, Named, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Asked", "Batch", "Misnamed", "answer", "found", "misnamed", "read", "refused"]
+
+
+class Misnamed(msgspec.Struct, frozen=True, gc=False):
+    """An id that names nothing: its JSON text as it was sent, and what is wrong with it."""
+
+    echo: bytes
+    message: str
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """Profiles of one destination; ``echo`` is the entity's JSON text."""
+
+    destination: str
+    entity: str
+    echo: bytes
+    ids: tuple[Named | Misnamed, ...]
+
+
+class _Body(msgspec.Struct, rename="camel", gc=False):
+    entity: msgspec.Raw = msgspec.Raw()
+    ids: msgspec.Raw = msgspec.Raw()
+    destination_id: msgspec.Raw = msgspec.Raw()
+
+
+_body = msgspec.json.Decoder(_Body)
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+
+Asked: TypeAlias = Batch | Flawed | Unreadable
+"""What a body was found to be."""
+
+
+def read(body: bytes, most: int) -> Asked:
+    """Read a request's body (UTF-8 JSON), which may name ``most`` ids."""
+    told = members.whole(body, _body)
+    if isinstance(told, Unreadable):
+        return told
+    destination = members.destination(told.destination_id)
+    try:
+        entity = members.text(told.entity, "entity")
+        return Batch(destination, entity, bytes(told.entity), _ids(told.ids, most))
+    except FlawedMember as flaw:
+        return Flawed(destination, str(flaw))
+
+
+def found(echo: bytes, data: bytes, *, found: bool) -> bytes:
+    """One id's place in the answer: ``data`` is the JSON text of its models."""
+    return b'{"id":%b,"found":%b,"data":%b}' % (echo, b"true" if found else b"false", data)
+
+
+def refused(echo: bytes, answer: Answer) -> bytes:
+    """The same for an id that cannot be answered, with the status that it would have had alone."""
+    return b'{"id":%b,"status":%d,%b' % (echo, answer.status, answer.body[1:])
+
+
+def answer(asked: Batch, places: Iterable[bytes]) -> Answer:
+    """The answer around all places."""
+    return Answer(200, b'{"entity":%b,"results":[%b]}' % (asked.echo, b",".join(places)))
+
+
+def misnamed(flaw: Misnamed) -> bytes:
+    """The place of an id that names nothing."""
+    return refused(flaw.echo, error(400, flaw.message))
+
+
+def _ids(raw: msgspec.Raw, most: int) -> tuple[Named | Misnamed, ...]:
+    try:
+        listed = _list.decode(raw)
+    except msgspec.DecodeError:
+        raise FlawedMember("ids must be a list of ids" if bytes(raw) else "ids is missing") from None
+    if not listed:
+        raise FlawedMember("ids should have at least one item")
+    if len(listed) > most:
+        raise FlawedMember(f"ids has {len(listed)} items: at most {most} are answered at once (sidecar.maxBatch)")
+    return tuple(map(_named, listed))
+
+
+def _named(raw: msgspec.Raw) -> Named | Misnamed:
+    try:
+        return members.identity(raw)
+    except FlawedMember as flaw:
+        return Misnamed(bytes(raw), str(flaw))

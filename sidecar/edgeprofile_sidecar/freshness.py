@@ -1,0 +1,62 @@
+"""What an answer says of its data's freshness: ``Cache-Status`` (RFC 9211), ``Age``, and a strong ``ETag``."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from edgeprofile_sidecar.answers import Answer
+from edgeprofile_sidecar.recent import Recent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgeprofile import EncodedProfile
+
+__all__ = ["Tags", "headers", "unless"]
+
+_REMEMBERED = 1_024
+_LARGEST_REMEMBERED = 4_096  # bytes; the two bound what is kept to a few megabytes
+_DIGEST = 12  # bytes
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+class Tags:
+    """The entity tags of data, by its text: equal data has equal tags, in whichever process.
+
+    The text of a cached profile is one object, whose hash Python keeps, so that the tag of a hot one is found at once.
+    """
+
+    def __init__(self) -> None:
+        self._recent = Recent[bytes, bytes](_REMEMBERED)
+
+    def tag(self, data: bytes) -> bytes:
+        """The tag of the data, in its quotes."""
+        return self._recent.get(data) or self._made(data)
+
+    def _made(self, data: bytes) -> bytes:
+        tag = b'"%b"' % hashlib.blake2b(data, digest_size=_DIGEST).hexdigest().encode()
+        return self._recent.put(data, tag) if len(data) <= _LARGEST_REMEMBERED else tag
+
+
+def headers(found: EncodedProfile, tag: bytes) -> bytes:
+    """The header lines of an answer with this profile; a stale one has a negative ``ttl``."""
+    if found.hit:
+        detail = b"; detail=stale-if-error" if found.stale else b""
+        return b"Cache-Status: edgeprofile; hit; ttl=%d%b\r\nAge: %d\r\nETag: %b\r\n" % (
+            found.ttl // 1,
+            detail,
+            found.age,
+            tag,
+        )
+    stored = b"; stored" if found.ttl > 0 else b""
+    return b"Cache-Status: edgeprofile; fwd=miss%b\r\nAge: %d\r\nETag: %b\r\n" % (stored, found.age, tag)
+
+
+def unless(answer: Answer, wanted_not: Iterable[str]) -> Answer:
+    """The answer, or 304 if its tag is among those of ``If-None-Match`` headers."""
+    text = ",".join(wanted_not)
+    if not answer.tag or (text.strip() != "*" and answer.tag.decode() not in _TAG.findall(text)):
+        return answer
+    return Answer(304, b"", answer.headers)
