@@ -238,6 +238,11 @@ class Profile(_Traits):
             self._footprint = tree_size(self) + _READ_AT_AND_FOOTPRINT
         return self._footprint
 
+    def judge(self, ratio: float) -> int:
+        """Take ``ratio`` times the length of ``json`` for the footprint, unless it was measured; the outcome."""
+        self._footprint = self._footprint or int(len(self._json) * ratio)
+        return self._footprint
+
     def as_stale(self) -> Profile:
         """The same profile, marked as stale."""
         return _fill(dict.__new__(Profile), self._json, self._read_at, self._clock, stale=True)

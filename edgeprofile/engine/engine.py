@@ -19,6 +19,7 @@ import msgspec
 
 from edgeprofile.core.cache import ProfileCache
 from edgeprofile.core.keeper import Policy, servable
+from edgeprofile.engine.audit import Auditor, Sampler
 from edgeprofile.engine.batch import Batch, Fetch
 from edgeprofile.engine.cluster import Cluster
 from edgeprofile.engine.lookup import Answer, Lookups
@@ -86,6 +87,7 @@ class Engine:
         self.refresher = Refresher(self._fetch_again, config.limits.refresh_in_flight, self.counters)
         self.lookups = Lookups(self)
         self.writes = Writes(self)
+        self.auditor = Auditor(self) if cache.audit_fraction else None
         self._thread: LoopThread | None = None
         self._sessions: dict[Node, Session] = {}
         self._tasks: dict[Node, asyncio.Task[None]] = {}
@@ -150,6 +152,8 @@ class Engine:
                 thread.start()
                 self._thread = thread
                 thread.spawn(self._sweep(), "edgeprofile-sweep")
+                if self.auditor is not None:
+                    thread.spawn(self.auditor.run(), "edgeprofile-auditor")
                 for upstream in self.upstreams:
                     thread.spawn(upstream.follow(self), "edgeprofile-follow")
 
@@ -231,16 +235,15 @@ class Engine:
             for call in self._forked:
                 call()
 
-    def fetch(self, fill: Fill, node: Node) -> Fetch:
-        """A fill as questions to its node."""
-        return Fetch(fill, self.targets[fill.identity.destination].reading, node.name)
+    def fetch(self, fill: Fill) -> Fetch:
+        """A fill as questions to the node where it was begun."""
+        return Fetch(fill, self.targets[fill.identity.destination].reading, fill.where.name)
 
     def batches(self, fills: Iterable[Fill]) -> list[Batch]:
         """Fills as round trips, one for each node."""
         by_node: dict[Node, list[Fetch]] = {}
         for fill in fills:
-            node = self.node(fill.identity)
-            by_node.setdefault(node, []).append(self.fetch(fill, node))
+            by_node.setdefault(fill.where, []).append(self.fetch(fill))
         return [Batch(node, fetches, self.settle) for node, fetches in by_node.items()]
 
     def peek(self, identity: Identity) -> Answer | None:
@@ -396,18 +399,30 @@ class Engine:
         elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
             node.breaker.failed(now, result)
 
+    def sampler(self) -> Sampler | None:
+        """What chooses hits for audits, one for each client; `None` where there are no audits."""
+        return Sampler(self, self.config.cache.audit_fraction) if self.auditor is not None else None
+
     def _fetch_again(self, identities: list[Identity]) -> int:
         """Begin refreshes, on the engine's loop; how many began."""
-        now = self.clock()
-        fills = []
         with self.lock:
-            for identity in identities:
-                keeper = self.node(identity).keeper
-                if keeper.join(identity, now) is None and keeper.find(identity, now) is None:
-                    fills.append(keeper.begin(identity, now, refresh=True))
+            fills = [fill for identity in identities if (fill := self._begin_again(identity)) is not None]
             self.in_flight += len(fills)
         self._stream(self.batches(fills))
         return len(fills)
+
+    def _begin_again(self, identity: Identity) -> Fill | None:
+        """A refresh, unless somebody reads the profile already, or nobody knows where it is."""
+        try:
+            node = self.node(identity)
+        except RedisUnavailable:
+            return None
+        now = self.clock()
+        if node.keeper.join(identity, now) is not None or node.keeper.find(identity, now) is not None:
+            return None
+        fill = node.keeper.begin(identity, now, refresh=True)
+        fill.where = node
+        return fill
 
 
 _FAIR_SHARE: Final = 0.9

@@ -212,6 +212,7 @@ class Lookups:
                 raise self._refused(node, now)
             engine.in_flight += 1
             fill = keeper.begin(identity, now)
+            fill.where = node
             return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
 
     def _refused(self, node: Node, now: float) -> RedisUnavailable:
@@ -238,8 +239,8 @@ class Lookups:
         """Carry one fill out on this thread; what goes wrong becomes its outcome."""
         assert plan.fill is not None  # noqa: S101 (the plan is mine)
         engine = self._engine
-        node = engine.node(plan.identity)
-        fetch = engine.fetch(plan.fill, node)
+        node: Node = plan.fill.where
+        fetch = engine.fetch(plan.fill)
         result: Found | EdgeProfileError | None = None
         try:
             while result is None:

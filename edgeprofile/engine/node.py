@@ -31,6 +31,7 @@ class Node:
 
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: LimitsConfig) -> None:
         self.endpoint = endpoint
+        self.name = endpoint.name
         self.keeper = keeper
         self.breaker = Breaker()
         self.ownership: Ownership | None = None
@@ -44,11 +45,6 @@ class Node:
         self._streams: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWire] = weakref.WeakKeyDictionary()
         self._guards: dict[int, AsyncGenerator[None]] = {}
         self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """The node's address."""
-        return self.endpoint.name
 
     def stream(self) -> AsyncWire | None:
         """The connection of the running loop, if it has one already."""
