@@ -125,31 +125,59 @@ def statuses(syncing: Syncing) -> list[str]:
     return [status for (status,) in syncing.execute('SELECT status FROM _rudderstack."SYNC_RUNS" ORDER BY sync_run_id')]
 
 
+SLOW = {
+    "duckdb": "SELECT 'a' AS email, count(*) AS n FROM range(1000000) AS a, range(1000000) AS b WHERE a.range * b.range = 7",
+    "postgres": "SELECT CAST('a' AS TEXT) AS email, 1 AS n FROM pg_sleep(90)",
+}
+
+
+def command_line(syncing: Syncing, folder: Path) -> list[str]:
+    (folder / "pb_project.yaml").write_text(
+        "entities: [{name: user, feature_views: {using_ids: [{id: email, name: features_by_email}]}}]"
+    )
+    (folder / "edgeprofile.toml").write_text(
+        dedent(f"""
+        [[destinations]]
+        id = "2Dest"
+        workspaceId = "1Wsp"
+        config = {{address = "{syncing.redis.address}", clusterMode = false}}
+        [sync]
+        project = "{folder}"
+        warehouse = "{syncing.store.url}"
+        mode = "mirror"
+        batchRows = 8
+        maxWritesPerSecond = 20
+        """)
+    )
+    return [sys.executable, "-m", "edgeprofile", "sync", "--config", str(folder / "edgeprofile.toml")]
+
+
+def test_a_signal_while_the_warehouse_works(syncing, tmp_path):
+    """The statement is stopped where it runs, the lock given back, and the next run goes as if nothing had been."""
+    slow = SLOW["duckdb" if syncing.store.url.startswith("duckdb") else "postgres"]
+    syncing.execute(f"CREATE VIEW features_by_email AS {slow}")
+    log = tmp_path / "log"
+    with log.open("wb") as output, subprocess.Popen(command_line(syncing, tmp_path), stderr=output) as process:
+        until(lambda: "taking a snapshot" in log.read_text(), 30, log.read_text)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 1, log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert statuses(syncing) == ["cancelled"]
+    assert syncing.execute('SELECT count(*) FROM _rudderstack."SYNC_LOCKS"') == [(0,)]
+    if "postgres" in syncing.store.url:
+        busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%CREATE TABLE%pg_sleep%' AND pid <> pg_backend_pid()"
+        until(lambda: syncing.execute(busy) == [(0,)], 10, "the statement was stopped")
+    syncing.execute("DROP VIEW features_by_email; CREATE VIEW features_by_email AS SELECT 'a' AS email, 1 AS n")
+    assert syncing.sync().reason == "first sync of this connection"
+
+
 class TestProcesses:
     """Real processes and real signals."""
 
     @pytest.fixture
     def command(self, embedded, tmp_path):
         people(embedded, "mirror")
-        (tmp_path / "pb_project.yaml").write_text(
-            "entities: [{name: user, feature_views: {using_ids: [{id: email, name: features_by_email}]}}]"
-        )
-        config = tmp_path / "edgeprofile.toml"
-        config.write_text(
-            dedent(f"""
-            [[destinations]]
-            id = "2Dest"
-            workspaceId = "1Wsp"
-            config = {{address = "{embedded.redis.address}", clusterMode = false}}
-            [sync]
-            project = "{tmp_path}"
-            warehouse = "{embedded.store.url}"
-            mode = "mirror"
-            batchRows = 8
-            maxWritesPerSecond = 20
-            """)
-        )
-        return [sys.executable, "-m", "edgeprofile", "sync", "--config", str(config)]
+        return command_line(embedded, tmp_path)
 
     @pytest.fixture
     def run(self, command, embedded, tmp_path):
