@@ -15,7 +15,7 @@ from edgeprofile.demo import words
 from edgeprofile.demo.readers import BATCH, PAUSE, THREADS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -66,12 +66,12 @@ def step(what: str, seconds: float) -> Text:
     return Text.assemble(("✓ ", "green"), what, (f"  {seconds:.1f} s", "dim"))
 
 
-def example(heading: str, lines: Sequence[str], answer: str, width: int) -> Text:
-    """Lines to copy, which are never cut, and their answer, which is."""
+def example(heading: str, lines: Iterable[str], answer: str, width: int) -> Text:
+    """Lines to copy, which are never cut and not indented, for Python minds that; and their answer."""
     text = Text.assemble("\n", (heading, "bold"), "\n")
     for one in lines:
-        text.append(f"  {one}\n", "cyan")
-    short = Text(f"  {answer}", "dim")
+        text.append(f"{one}\n", "cyan")
+    short = Text(answer, "dim")
     short.truncate(width, overflow="ellipsis")
     return text.append(short)
 

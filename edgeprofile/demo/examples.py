@@ -1,4 +1,4 @@
-"""One lookup, twice: in this process, and over HTTP with lines to copy."""
+"""One lookup, twice: in Python and over HTTP, in lines to copy while the demo runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,27 @@ from edgeprofile.demo.sidecar import question
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgeprofile.demo.server import Server
     from edgeprofile.demo.sidecar import Sidecar
 
-__all__ = ["curl", "in_process", "over_http"]
+__all__ = ["curl", "in_process", "over_http", "python"]
 
 _TIMEOUT = 5.0
 _OK = 200
 
 
-def in_process() -> tuple[str, str]:
-    """A lookup as it is written, and what it returns."""
-    profile = edgeprofile.get(people.ENTITY, people.ID_TYPE, people.FEATURED)
-    return f'edgeprofile.get("{people.ENTITY}", "{people.ID_TYPE}", "{people.FEATURED}")', repr(profile)
+def python(valkey: Server) -> Iterator[str]:
+    """The lookup for a Python of one's own, in lines of less than 60 columns."""
+    yield "import edgeprofile"
+    yield f'edgeprofile.configure(address="{valkey.address}",'
+    yield f'  workspace_id="{people.WORKSPACE}", destination_id="{people.DESTINATION}",'
+    yield "  cluster_mode=False)"
+    yield f'edgeprofile.get("{people.ENTITY}", "{people.ID_TYPE}", "{people.FEATURED}")'
+
+
+def in_process() -> str:
+    """What that lookup returns."""
+    return repr(edgeprofile.get(people.ENTITY, people.ID_TYPE, people.FEATURED))
 
 
 def curl(sidecar: Sidecar) -> Iterator[str]:

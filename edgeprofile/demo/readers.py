@@ -25,7 +25,7 @@ __all__ = ["BATCH", "PAUSE", "THREADS", "Reader", "clock_cost", "loop_cost"]
 THREADS = 4
 BATCH = 500
 """Lookups between two pauses."""
-PAUSE = 0.001
+PAUSE = 0.002
 """Seconds of a pause; a thread that never pauses would keep the interpreter from all others for milliseconds."""
 
 _TIMED = 32

@@ -18,6 +18,7 @@ from edgeprofile.demo.screen import Screen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgeprofile.demo.server import Server
     from edgeprofile.demo.sidecar import Sidecar
 
 __all__ = ["show"]
@@ -40,7 +41,7 @@ def show(seconds: float | None, stream: IO[str]) -> None:
         stack.callback(edgeprofile.close)
         miss = stages.connect(screen, valkey)
         aside = stages.start_sidecar(screen, house, valkey)
-        _show_examples(screen, aside)
+        _show_examples(screen, valkey, aside)
         ending.gently()
         terms = Terms(bound=stages.BOUND * 1_000_000_000, miss=miss)
         with Load(house, valkey, aside, stages.USERS) as load:
@@ -61,13 +62,12 @@ def _quiet() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _show_examples(screen: Screen, aside: Sidecar) -> None:
-    asked, found = examples.in_process()
-    screen.say(board.example("In this process", [asked], found, screen.width))
-    lines = list(examples.curl(aside))
-    screen.say(
-        board.example("The same over HTTP, to copy while this runs", lines, examples.over_http(aside), screen.width)
-    )
+def _show_examples(screen: Screen, valkey: Server, aside: Sidecar) -> None:
+    for where, lines, answer in (
+        ("In Python", examples.python(valkey), examples.in_process()),
+        ("Over HTTP", examples.curl(aside), examples.over_http(aside)),
+    ):
+        screen.say(board.example(f"{where}, to copy while this runs", lines, answer, screen.width))
 
 
 def _watch(screen: Screen, terms: Terms, load: Load, ending: Ending, seconds: float | None) -> Track:

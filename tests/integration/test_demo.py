@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -129,21 +130,28 @@ def test_it_ends_by_itself_with_a_summary(tmp_path):
     check(said)
 
 
+def example(said, where):
+    """The lines to copy, without their answer."""
+    lines = said.partition(f"{where}, to copy while this runs\n")[2].splitlines()
+    return "\n".join(takewhile(lambda line: not line.startswith(("{'", '{"')), lines))
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_lines_to_copy_work_while_it_runs(tmp_path):
     with demo(tmp_path) as process:
         said = read_until(process.stdout, " lookups/s ")
-        lines = said.partition("to copy while this runs\n")[2].splitlines()
-        command = "\n".join(line for line in lines if not line.startswith(('  {"entity', "0:")))
-        answers = [json.loads(subprocess.check_output(["bash", "-c", command])) for _ in range(2)]
+        shell, python = example(said, "Over HTTP"), example(said, "In Python")
+        answer = json.loads(subprocess.check_output(["bash", "-c", shell]))
+        printing = python.replace("edgeprofile.get(", "print(edgeprofile.get(") + ".json.decode())"
+        profile = json.loads(subprocess.check_output([sys.executable, "-c", printing]))
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
-    assert max(map(len, command.splitlines())) <= 60
     assert (process.returncode, err) == (0, b"")
     check(out.decode())
-    assert answers[0]["id"] == {"type": "email", "value": "ada@example.com"}
-    assert answers[0]["data"]["features_by_email"]["revision"] > 0
-    assert answers[0]["data"].keys() == {"features_by_email", "churn_by_email", "interests_by_email"}
+    assert max(map(len, f"{shell}\n{python}".splitlines())) <= 60
+    assert answer["id"] == {"type": "email", "value": "ada@example.com"}
+    assert answer["data"].keys() == {"features_by_email", "churn_by_email", "interests_by_email"}
+    assert 0 < answer["data"]["features_by_email"]["revision"] <= profile["features_by_email"]["revision"]
 
 
 def test_ctrl_c_on_a_terminal_without_colour(tmp_path):

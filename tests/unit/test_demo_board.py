@@ -151,4 +151,4 @@ def test_one_line_where_nothing_can_move():
 
 def test_lines_to_copy_are_whole_and_answers_are_cut():
     text = board.example("Try it", ["x" * 100, "y"], "z" * 100, 60).plain
-    assert text == f"\nTry it\n  {'x' * 100}\n  y\n  {'z' * 57}…"
+    assert text == f"\nTry it\n{'x' * 100}\ny\n{'z' * 59}…"
