@@ -7,37 +7,21 @@ import re
 from typing import TYPE_CHECKING
 
 from edgeprofile_sidecar.answers import Answer
-from edgeprofile_sidecar.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edgeprofile import EncodedProfile
 
-__all__ = ["Tags", "headers", "unless"]
+__all__ = ["headers", "tag", "unless"]
 
-_REMEMBERED = 1_024
-_LARGEST_REMEMBERED = 4_096  # bytes; the two bound what is kept to a few megabytes
 _DIGEST = 12  # bytes
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
-class Tags:
-    """The entity tags of data, by its text: equal data has equal tags, in whichever process.
-
-    The text of a cached profile is one object, whose hash Python keeps, so that the tag of a hot one is found at once.
-    """
-
-    def __init__(self) -> None:
-        self._recent = Recent[bytes, bytes](_REMEMBERED)
-
-    def tag(self, data: bytes) -> bytes:
-        """The tag of the data, in its quotes."""
-        return self._recent.get(data) or self._made(data)
-
-    def _made(self, data: bytes) -> bytes:
-        tag = b'"%b"' % hashlib.blake2b(data, digest_size=_DIGEST).hexdigest().encode()
-        return self._recent.put(data, tag) if len(data) <= _LARGEST_REMEMBERED else tag
+def tag(data: bytes) -> bytes:
+    """The entity tag of the data, in its quotes; equal data has equal tags, in whichever process."""
+    return b'"%b"' % hashlib.blake2b(data, digest_size=_DIGEST).hexdigest().encode()
 
 
 def headers(found: EncodedProfile, tag: bytes) -> bytes:

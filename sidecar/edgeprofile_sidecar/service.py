@@ -6,10 +6,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import msgspec
+
 from edgeprofile import EdgeProfileError, InvalidIdentity, ServiceError
 from edgeprofile_sidecar import activation, batch, deletion, freshness
 from edgeprofile_sidecar.answers import DELETE_FAILED, UNAUTHORIZED, UNAVAILABLE, Answer, failure
-from edgeprofile_sidecar.freshness import Tags
 from edgeprofile_sidecar.logs import Seldom
 from edgeprofile_sidecar.members import Named
 from edgeprofile_sidecar.recent import Recent
@@ -34,6 +35,17 @@ A = TypeVar("A", bound="Aimed")
 
 _REMEMBERED = 4_096  # bodies that were read: the pages of one visitor ask for the same profile
 _LARGEST_REMEMBERED = 512  # bytes; the two bound what is kept to a few megabytes
+
+_KEPT = 1_024  # answers from memory
+_LARGEST_KEPT = 4_096  # bytes of their data; the two bound what is kept to ten megabytes
+
+
+class _Lately(msgspec.Struct, frozen=True, gc=False):
+    """An answer that was given lately, the data that it holds, and the age in seconds that it says."""
+
+    data: bytes
+    age: int
+    answer: Answer
 
 
 class Reads(Protocol):
@@ -88,7 +100,7 @@ class Service:
         self._counters = counters
         self._most = max_batch
         self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
-        self._tags = Tags()
+        self._lately = Recent[bytes, _Lately](_KEPT)
         self._seldom = Seldom()
 
     def admit(self, authorization: Sequence[str], permission: Permission = "read") -> Grant | None:
@@ -105,7 +117,7 @@ class Service:
         if isinstance(asked, Answer):
             return asked
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
-        return asked if found is None else self._answer(asked, found)
+        return asked if found is None else self._hit(asked, found)
 
     def _checked(self, asked: A | Flawed | Unreadable, grant: Grant) -> A | Answer:
         checked = activation.check(asked, grant, self._destinations)
@@ -125,7 +137,7 @@ class Service:
             )
         except EdgeProfileError as reason:
             return self._failed(reason, question.destination)
-        return self._answer(question, found)
+        return _answer(question, found)
 
     async def batch(self, body: bytes, grant: Grant) -> Answer:
         """The answer to a batch."""
@@ -167,9 +179,16 @@ class Service:
         ids = [(named.id_type, named.value) for named in asked.ids]
         return await self._profiles.delete(asked.entity, ids, destination=asked.destination)
 
-    def _answer(self, question: Question, found: EncodedProfile) -> Answer:
-        tag = self._tags.tag(found.json)
-        return activation.answer(question, found.json, freshness.headers(found, tag), tag)
+    def _hit(self, question: Question, found: EncodedProfile) -> Answer:
+        """The answer from memory: within a second it is the same for the same data."""
+        age = int(found.age)
+        lately = self._lately.get(question.head)
+        if lately is not None and lately.data is found.json and lately.age == age:
+            return lately.answer
+        made = _answer(question, found)
+        if len(found.json) <= _LARGEST_KEPT:
+            self._lately.put(question.head, _Lately(found.json, age, made))
+        return made
 
     def _failed(self, reason: EdgeProfileError, destination: str) -> Answer:
         """What a lookup's error is to the caller; the log is told now and then."""
@@ -179,6 +198,11 @@ class Service:
                 "lookups fail: %s", reason, extra={"error": kind, "destination": destination, "lookups": count}
             )
         return failure(reason)
+
+
+def _answer(question: Question, found: EncodedProfile) -> Answer:
+    tag = freshness.tag(found.json)
+    return activation.answer(question, found.json, freshness.headers(found, tag), tag)
 
 
 def _places(

@@ -12,7 +12,7 @@ from edgeprofile import EdgeProfileError, EncodedProfile, LookupTimeout, RedisUn
 from edgeprofile_sidecar.activation import Question
 from edgeprofile_sidecar.answers import DELETE_FAILED, INVALID_DESTINATION, UNAUTHORIZED, UNAVAILABLE, Answer
 from edgeprofile_sidecar.counters import Counters
-from edgeprofile_sidecar.freshness import Tags
+from edgeprofile_sidecar.freshness import tag
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.tokens import Grant, Tokens
 from tests.support.sidecar import token
@@ -66,8 +66,7 @@ class Source:
 
 
 def answered(data: bytes, headers: bytes = HIT_HEADERS) -> Answer:
-    tag = Tags().tag(data)
-    return Answer(200, HEAD + data + b"}", headers % tag, tag)
+    return Answer(200, HEAD + data + b"}", headers % tag(data), tag(data))
 
 
 def service(source: Source, counters: Counters | None = None) -> Service:
@@ -95,6 +94,29 @@ def test_what_is_in_memory_is_answered_at_once():
 def test_a_known_absence_is_answered_at_once():
     source = Source({("2Dest", "user", "email", "ada@example.com"): b"{}"})
     assert service(source).ask(BODY, grant()) == answered(b"{}")
+
+
+def test_within_a_second_an_answer_from_memory_is_the_same_and_then_another():
+    data, later = b'{"m":{}}', [0.0]
+    source = Source({})
+    source.peek = lambda *_, **__: EncodedProfile(data, True, 50.5 + later[0], 249.5 - later[0])
+    made = service(source)
+    first = made.ask(BODY, grant())
+    later[0] = 0.4
+    assert made.ask(BODY, grant()) is first
+    later[0] = 0.6
+    assert b"Age: 51\r\n" in made.ask(BODY, grant()).headers
+    data = b'{"m":{"a":1}}'
+    assert made.ask(BODY, grant()).body == HEAD + data + b"}"
+
+
+def test_the_same_question_to_another_destination_is_another():
+    source = Source({("2Dest", "user", "email", "ada@example.com"): b'{"m":1}'})
+    source.memory["2Other", "user", "email", "ada@example.com"] = b'{"m":2}'
+    made = service(source)
+    for _ in range(2):
+        assert made.ask(BODY, grant()).body.endswith(b'{"m":1}}')
+        assert made.ask(BODY.replace(b"2Dest", b"2Other"), grant()).body.endswith(b'{"m":2}}')
 
 
 def test_what_is_not_is_a_question():
