@@ -146,7 +146,7 @@ class Session:
         self._pulse.feed = self._feed
         try:
             async with asyncio.timeout(self._config.limits.connect_timeout):
-                await self._feed.open()
+                await self._feed.open(self._config.limits.connect_timeout)
                 await self._until(lambda: authority.phase is not Phase.SUBSCRIBING)
             await self._beat()
         finally:

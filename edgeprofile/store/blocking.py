@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 from edgeprofile.errors import LookupTimeout, ProtocolViolation, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.link import blame, whatever
-from edgeprofile.store.resp import ReplyReader, pack
+from edgeprofile.store.resp import ReplyReader
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from edgeprofile.store.endpoint import Endpoint
+    from edgeprofile.store.endpoint import Endpoint, Login
     from edgeprofile.store.link import Sound
 
 __all__ = ["BlockingWire"]
@@ -163,12 +163,14 @@ class BlockingWire:
         connection.sendall(b"".join([call.payload for call in batch]))
 
     def _receive(self, deadline: float) -> None:
-        data = self._read(deadline)
+        for reply in self._reader.feed(self._took(self._read(deadline))):
+            self._deal(reply)
+
+    def _took(self, data: bytes) -> bytes:
         if not data:
             raise ConnectionError("the server closed the connection")
         self._heard = time.monotonic()
-        for reply in self._reader.feed(data):
-            self._deal(reply)
+        return data
 
     def _read(self, deadline: float) -> bytes:
         connection = self._socket
@@ -219,39 +221,38 @@ class BlockingWire:
         self._reader = ReplyReader(self._max_reply_bytes)
         self._stirs = _stirring(connection)
         self._socket = connection
-        self._heard = time.monotonic()
         return connection
 
     def _open(self, timeout: float) -> socket.socket:
+        opened_by = time.monotonic() + timeout
+        login = self._endpoint.login()
+        self._heard = 0.0
         connection = self._endpoint.connect(timeout)
         try:
-            self._log_in(connection)
-        except BaseException as error:
+            self._log_in(connection, login, opened_by)
+        except BaseException:
             connection.close()
-            if isinstance(error, OSError):
-                raise self._endpoint.unreachable(error) from error
             raise
         return connection
 
-    def _log_in(self, connection: socket.socket) -> None:
-        commands = self._endpoint.login()
-        if not commands:
+    def _log_in(self, connection: socket.socket, login: Login, opened_by: float) -> None:
+        if not login.expects:
             return
         reader = ReplyReader(self._max_reply_bytes)
-        replies: list[Any] = []
-        connection.sendall(pack(*commands))
-        while len(replies) < len(commands):
-            data = connection.recv(_CHUNK)
-            if not data:
-                raise ConnectionError("the server closed the connection during login")
-            replies += reader.feed(data)
-        self._endpoint.admit(replies)
+        try:
+            connection.sendall(login.payload)
+            while login.expects:
+                connection.settimeout(_remaining(opened_by))
+                login.admit(reader.feed(self._took(connection.recv(_CHUNK))))
+        except (TimeoutError, _TooLate) as error:
+            raise self._endpoint.unadmitted() from error
 
     def _break(self, cause: BaseException) -> None:
         with self._mutex:
             connection, self._socket = self._socket, None
             fallen = [*self._in_flight, *self._queue]
-            errors = blame(cause, len(self._in_flight), len(fallen), self._endpoint.name)
+            lost = partial(self._endpoint.lost, heard=self._heard > 0)
+            errors = blame(cause, len(self._in_flight), len(fallen), lost)
             self._in_flight.clear()
             self._queue.clear()
         if connection is not None:

@@ -1,63 +1,65 @@
-"""Where a node is and how one gets in: address, TLS, credentials. Opens sockets for every kind of connection."""
+"""One Redis node as connections see it: the way there, what to say first, and what the failures mean."""
 
 from __future__ import annotations
 
 import os
 import socket
 import ssl
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeprofile.errors import AccessDenied, ConfigurationError, EdgeProfileError, RedisUnavailable
-from edgeprofile.store.refusals import refusal
-from edgeprofile.store.resp import ErrorReply
+from edgeprofile.errors import EdgeProfileError, ProtocolViolation, RedisUnavailable
+from edgeprofile.store.credentials import Credentials
+from edgeprofile.store.refusals import Unauthenticated, refusal
+from edgeprofile.store.resp import ErrorReply, pack
+from edgeprofile.store.route import Route
+from edgeprofile.store.tls import Tls, explained
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from edgeprofile.config import RedisConfig
 
-__all__ = ["ConnectionLost", "Endpoint", "descriptor", "sever"]
+__all__ = ["ConnectionLost", "Endpoint", "Login", "TlsRefused", "descriptor", "sever"]
 
-_ANSWER_OK: Final = b"OK"
+_OK: Final = b"OK"
+_HINTS: Final = {
+    False: "does it expect TLS (secure = true)?",
+    True: "does it ask for another client certificate (clientCertificate)?",
+}
+_STEPS: Final = {"AUTH": "AUTH", "SELECT": "SELECT (destinations.config.database)"}
 
 
 class ConnectionLost(RedisUnavailable):
     """The connection ended while commands were under way: whether they were executed is not known."""
 
 
+class TlsRefused(RedisUnavailable):
+    """One side does not accept the other's certificate: somebody has to change something."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One Redis node. ``address`` is ``(host, port)``, or the path of a Unix socket.
-
-    The password is read anew from ``password_file`` at each connect, so that it can rotate while the process runs.
-    """
+    """One Redis node. ``address`` is ``(host, port)``, or the path of a Unix socket."""
 
     address: tuple[str, int] | str
-    username: str = ""
-    password: str = ""
-    password_file: str = ""
+    credentials: Credentials = field(default_factory=Credentials, repr=False, compare=False)
     db: int = 0
-    tls: ssl.SSLContext | None = None
-    server_name: str | None = None
+    tls: Tls | None = None
+    route: Route = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "route", Route(self.address, self.tls))
 
     @classmethod
     def of(cls, config: RedisConfig, address: tuple[str, int] | str) -> Endpoint:
         """The endpoint at an address, with everything else as the destination is configured."""
-        return cls(
-            address=address,
-            username=config.username,
-            password=config.password,
-            password_file=config.password_file,
-            db=config.db,
-            tls=_tls_context(config) if config.secure else None,
-        )
+        return cls(address, Credentials.of(config), config.db, Tls(config) if config.secure else None)
 
     def at(self, address: tuple[str, int] | str) -> Endpoint:
         """The same way in, to another node."""
-        return replace(self, address=address)
+        return Endpoint(address, self.credentials.again(), self.db, self.tls)
 
     @property
     def name(self) -> str:
@@ -67,72 +69,79 @@ class Endpoint:
         host, port = self.address
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def login(self) -> list[tuple[bytes | str, ...]]:
-        """The commands that open a session, each to be answered with OK. Raises `AccessDenied` for an unreadable secret."""
-        commands: list[tuple[bytes | str, ...]] = []
-        password = self._secret()
-        if password:
-            commands.append(("AUTH", self.username, password) if self.username else ("AUTH", password))
-        if self.db:
-            commands.append(("SELECT", str(self.db)))
-        return commands
-
-    def admit(self, replies: list[Any]) -> None:
-        """Check the answers to `login`. Raises `AccessDenied` or `ServerRefused`."""
-        for reply in replies:
-            if isinstance(reply, ErrorReply):
-                raise refusal(reply, self.name, doing="AUTH or SELECT")
-            if reply != _ANSWER_OK:
-                raise RedisUnavailable(
-                    f"{self.name} answered AUTH or SELECT with something else than OK", node=self.name
-                )
-
     def connect(self, timeout: float) -> socket.socket:
         """A blocking socket, TLS included, within ``timeout`` seconds. Raises `RedisUnavailable` with its cause."""
         try:
-            return self._connect(timeout)
+            return self.route.connect(timeout)
         except OSError as error:
             raise self.unreachable(error) from error
 
-    async def stream(self, loop: asyncio.AbstractEventLoop, protocol: Any) -> None:
-        """Connect an asyncio protocol. Raises `RedisUnavailable` with its cause."""
+    async def stream(self, protocol: asyncio.Protocol, timeout: float) -> None:
+        """Connect a protocol of the running loop within ``timeout`` seconds. Raises as `connect` does."""
         try:
-            if isinstance(self.address, str):
-                await loop.create_unix_connection(lambda: protocol, self.address)
-                return
-            host, port = self.address
-            await loop.create_connection(
-                lambda: protocol, host, port, ssl=self.tls, server_hostname=self._server_name() if self.tls else None
-            )
+            await self.route.attach(protocol, timeout)
         except OSError as error:
             raise self.unreachable(error) from error
+
+    def login(self) -> Login:
+        """What a new connection says first. Raises `AccessDenied` while there is no use in saying it."""
+        return Login(self.name, self.credentials, self.credentials.password(self.name), self.db)
 
     def unreachable(self, error: BaseException) -> EdgeProfileError:
         """What a failed connect means, in words that say which part failed; our own errors say so already."""
         if isinstance(error, EdgeProfileError):
             return error
-        return RedisUnavailable(f"{self.name} cannot be reached: {_explain(error)}", node=self.name)
+        why = explained(error)
+        if why:
+            return TlsRefused(f"{self.name} cannot be reached: {why}", node=self.name)
+        return RedisUnavailable(f"{self.name} cannot be reached: {_reason(error)}", node=self.name)
 
-    def _connect(self, timeout: float) -> socket.socket:
-        if isinstance(self.address, str):
-            plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            plain.settimeout(timeout)
-            plain.connect(self.address)
-            return plain
-        plain = socket.create_connection(self.address, timeout)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self.tls.wrap_socket(plain, server_hostname=self._server_name()) if self.tls else plain
+    def unadmitted(self) -> RedisUnavailable:
+        """The login was not answered in time."""
+        return RedisUnavailable(
+            f"{self.name} cannot be reached: it did not answer AUTH or SELECT in time", node=self.name
+        )
 
-    def _server_name(self) -> str:
-        return self.server_name or self.address[0]
+    def lost(self, cause: BaseException | None, *, heard: bool = True) -> EdgeProfileError:
+        """What the end of a connection means; ``heard``: whether it ever answered anything."""
+        if cause is not None and (explained(cause) or isinstance(cause, EdgeProfileError)):
+            return self.unreachable(cause)
+        hint = "" if heard else f" before it answered: {_HINTS[self.tls is not None]}"
+        lost = ConnectionLost(f"the connection to {self.name} was lost{hint}", node=self.name)
+        lost.__cause__ = cause
+        return lost
 
-    def _secret(self) -> str:
-        if not self.password_file:
-            return self.password
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise AccessDenied(f"passwordFile {self.password_file} cannot be read: {error}", node=self.name) from error
+
+class Login:
+    """The first commands of one connection, packed, and how many answers they get."""
+
+    __slots__ = ("_credentials", "_node", "_password", "_steps", "expects", "payload")
+
+    def __init__(self, node: str, credentials: Credentials, password: str, db: int) -> None:
+        self._node = node
+        self._credentials = credentials
+        self._password = password
+        commands = list(_commands(credentials.username, password, db))
+        self._steps = iter([command[0] for command in commands])
+        self.payload = pack(*commands)
+        self.expects = len(commands)
+
+    def admit(self, replies: Iterable[Any]) -> None:
+        """Check the next answers. Raises `AccessDenied`, `ServerRefused` or `ProtocolViolation`."""
+        for reply in replies:
+            self.expects -= 1
+            self._admit(next(self._steps), reply)
+
+    def _admit(self, step: str, reply: Any) -> None:
+        if isinstance(reply, ErrorReply):
+            error = refusal(reply, self._node, doing=_STEPS[step])
+            if isinstance(error, Unauthenticated):
+                self._credentials.refused(self._password, error)
+            raise error
+        if reply != _OK:
+            raise ProtocolViolation(f"{self._node} answered {step} with something else than OK", node=self._node)
+        if step == "AUTH":
+            self._credentials.accepted()
 
 
 def descriptor(transport: asyncio.BaseTransport | None) -> int:
@@ -150,30 +159,24 @@ def sever(descriptors: Iterable[int]) -> None:
     os.close(blank)
 
 
-def _explain(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its TLS certificate is not accepted: {error.verify_message} (caCertificate names another authority)"
+def _commands(username: str, password: str, db: int) -> Iterator[tuple[str, ...]]:
+    if password:
+        yield ("AUTH", username, password) if username else ("AUTH", password)
+    if db:
+        yield "SELECT", str(db)
+
+
+_REASONS: Final[dict[type[BaseException], str]] = {
+    socket.gaierror: "its name cannot be resolved",
+    ConnectionRefusedError: "nothing listens there",
+    FileNotFoundError: "there is no such socket",
+    PermissionError: "this process has no right to it",
+}
+
+
+def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed ({error.reason or error}): is `secure` right for this port?"
-    if isinstance(error, socket.gaierror):
-        return "its name cannot be resolved"
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
-    return str(error) or type(error).__name__
-
-
-def _tls_context(config: RedisConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    try:
-        if config.ca_certificate.strip():
-            context = ssl.create_default_context(cadata=config.ca_certificate)
-        if config.client_certificate:
-            context.load_cert_chain(config.client_certificate, config.client_key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"the TLS material cannot be used: {error}", option="destinations.config") from error
-    if config.skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+    if isinstance(error, TimeoutError):  # ours has words, the system's a number
+        return str(error) if str(error) and not error.errno else "it did not answer in time"
+    return _REASONS.get(type(error)) or str(error) or type(error).__name__

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import hiredis
 
 from edgeprofile.errors import EdgeProfileError, ProtocolViolation
-from edgeprofile.store.endpoint import ConnectionLost, descriptor
+from edgeprofile.store.endpoint import descriptor
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgeprofile.store.endpoint import Endpoint
+    from edgeprofile.store.endpoint import Endpoint, Login
 
 __all__ = ["Feed", "Listener", "Subscription", "reader"]
 
@@ -72,16 +72,19 @@ class Feed(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = reader()
         self._transport: asyncio.Transport | None = None
-        self._logins_due = 0
+        self._login: Login | None = None
+        self._heard = False
         self._unfinished = 0
         self._cause: Exception | None = None
 
-    async def open(self) -> None:
-        """Connect, log in and subscribe; the acknowledgements are told to the listener. Raises `RedisUnavailable`."""
-        await self._endpoint.stream(self._loop, self)
-        login = self._endpoint.login()
-        self._logins_due = len(login)
-        self._write(pack(*login) + self._listen())
+    async def open(self, timeout: float) -> None:
+        """Connect within ``timeout`` seconds, log in and subscribe; the acknowledgements are told to the listener.
+
+        Raises `RedisUnavailable` or `AccessDenied`.
+        """
+        login = self._login = self._endpoint.login()
+        await self._endpoint.stream(self, timeout)
+        self._write(login.payload + self._listen())
 
     def ping(self, text: bytes) -> None:
         """Send a fence: when its answer comes, every event of an earlier write has been told."""
@@ -105,11 +108,7 @@ class Feed(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of `asyncio.Protocol`."""
         self._transport = None
-        cause = self._cause
-        if cause is None:
-            cause = ConnectionLost(f"the feed connection to {self._endpoint.name} was lost", node=self._endpoint.name)
-            cause.__cause__ = exc
-        self._listener.feed_lost(cause)
+        self._listener.feed_lost(self._cause or self._endpoint.lost(exc, heard=self._heard))
 
     def data_received(self, data: bytes) -> None:
         """Part of `asyncio.Protocol`: hand the events on in the order of the wire."""
@@ -151,12 +150,12 @@ class Feed(asyncio.Protocol):
 
     def _logged_in(self, frame: Any, *, doing: str) -> bool:
         """Check an answer. `False` if it answered the login; raises what a refusal means."""
-        if isinstance(frame, ErrorReply):
-            raise refusal(frame, self._endpoint.name, doing="AUTH or SELECT" if self._logins_due else doing)
-        if self._logins_due:
-            self._logins_due -= 1
-            self._endpoint.admit([frame])
+        self._heard = True
+        if self._login is not None and self._login.expects:
+            self._login.admit([frame])
             return False
+        if isinstance(frame, ErrorReply):
+            raise refusal(frame, self._endpoint.name, doing=doing)
         return True
 
     def _violation(self, what: str) -> ProtocolViolation:

@@ -113,9 +113,10 @@ class Lane:
         connection = self._socket = self.endpoint.connect(self._timeout)
         connection.settimeout(self._timeout)
         try:
-            if commands := self.endpoint.login():
-                connection.sendall(pack(*commands))
-                self.endpoint.admit(self._read(len(commands)))
+            login = self.endpoint.login()
+            if login.expects:
+                connection.sendall(login.payload)
+                login.admit(self._read(login.expects))
         except BaseException:
             self._socket = None
             connection.close()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from edgeprofile.errors import EdgeProfileError, LookupTimeout, ProtocolViolation, ReplyTooLarge
-from edgeprofile.store.endpoint import ConnectionLost, descriptor
-from edgeprofile.store.resp import ReplyReader, pack
+from edgeprofile.store.endpoint import descriptor
+from edgeprofile.store.resp import ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from edgeprofile.store.endpoint import Endpoint
+    from edgeprofile.store.endpoint import Endpoint, Login
 
 __all__ = ["Call", "Link", "Sound", "blame", "into", "whatever"]
 
@@ -23,6 +24,10 @@ logger = logging.getLogger("edgeprofile.store")
 Sound: TypeAlias = "Callable[[list[Any]], bool]"
 """Whether replies can be those that the commands get. They are told apart by their order alone: one that cannot be what
 was asked for means that each of those behind it may answer somebody else."""
+
+
+Lost: TypeAlias = "Callable[[BaseException | None], EdgeProfileError]"
+"""What the loss of a connection means, by its cause."""
 
 
 def whatever(_replies: list[Any]) -> bool:
@@ -90,17 +95,15 @@ class Link(asyncio.Protocol):
         self._cause: BaseException | None = None
 
     async def open(self, timeout: float) -> None:
-        """Connect and log in. Raises what `Endpoint.stream` and `Endpoint.admit` raise, and `RedisUnavailable` when late."""
+        """Connect and log in. Raises `RedisUnavailable`, `AccessDenied` or `ServerRefused`."""
         try:
-            async with asyncio.timeout(timeout):
-                await self._endpoint.stream(self._loop, self)
-                commands = self._endpoint.login()
-                if commands:
-                    self._endpoint.admit(await self._ask(pack(*commands), len(commands)))
+            deadline = self._loop.time() + timeout
+            login = self._endpoint.login()
+            await self._endpoint.stream(self, timeout)
+            if login.expects:
+                await self._log_in(login, deadline)
         except BaseException as error:
             self.abort(error)
-            if isinstance(error, TimeoutError):
-                raise self._endpoint.unreachable(error) from error
             raise
 
     def send(self, calls: Iterable[Call]) -> None:
@@ -128,6 +131,13 @@ class Link(asyncio.Protocol):
     def fileno(self) -> int:
         """The socket's descriptor, or -1."""
         return descriptor(self._transport)
+
+    async def _log_in(self, login: Login, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                login.admit(await self._ask(login.payload, login.expects))
+        except TimeoutError as error:
+            raise self._endpoint.unadmitted() from error
 
     async def _ask(self, payload: bytes, expects: int) -> list[Any]:
         answer: asyncio.Future[list[Any]] = self._loop.create_future()
@@ -193,19 +203,17 @@ class Link(asyncio.Protocol):
             self._lost(self)
 
     def _fail(self, calls: Collection[Call], *, asked: int) -> None:
-        for call, error in zip(calls, blame(self._cause, asked, len(calls), self._endpoint.name), strict=True):
+        lost = partial(self._endpoint.lost, heard=self._heard > 0)
+        for call, error in zip(calls, blame(self._cause, asked, len(calls), lost), strict=True):
             call.finish(error)
 
 
-def blame(cause: BaseException | None, asked: int, count: int, node: str) -> list[EdgeProfileError]:
+def blame(cause: BaseException | None, asked: int, count: int, lost: Lost) -> list[EdgeProfileError]:
     """What the end of a connection means to each of ``count`` callers, of whom the first ``asked`` had been written.
 
     A reply that cannot be taken is the misfortune of whose turn it was; the others may ask again.
     """
-    lost = ConnectionLost(f"the connection to {node} was lost", node=node)
-    lost.__cause__ = cause
-    if not isinstance(cause, EdgeProfileError):
-        return [lost] * count
-    if isinstance(cause, ProtocolViolation | ReplyTooLarge):
-        return [cause, *[lost] * (count - 1)] if asked else [lost] * count
-    return [cause] * count
+    if not isinstance(cause, ProtocolViolation | ReplyTooLarge):
+        return [lost(cause)] * count
+    others = lost(None)
+    return [cause, *[others] * (count - 1)] if asked else [others] * count

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from edgeprofile.errors import ServiceError
     from edgeprofile.store.resp import ErrorReply
 
-__all__ = ["RETRYABLE", "Redirected", "refusal"]
+__all__ = ["RETRYABLE", "Redirected", "Unauthenticated", "refusal"]
 
 RETRYABLE: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "FAILOVER"})
 """Refusals that pass by themselves, so that a feed or a fetch may be tried again after a while."""
@@ -27,10 +27,17 @@ _ADVICE: Final = {
     "MISCONF": "the server cannot save to disk and refuses writes; see its log",
     "EXECABORT": "the server discarded a transaction",
 }
-_MISSING_RIGHT: Final = re.compile(
-    r"no permissions to run the '([^']+)'|to access (?:one of the )?(keys|a key|channels|a channel)|one of the (keys|channels)",
-    re.IGNORECASE,
+_UNKNOWN: Final = "it does not know that command: is it a data server (no Sentinel), with the module of useJSONModule?"
+_OTHER_TYPE: Final = (
+    "another type than the destination's layout says; check useJSONModule and layout of the destination"
 )
+_ENTRY: Final = {
+    "NOAUTH": "asks for a password: set password or passwordFile of the destination",
+    "WRONGPASS": "refused the user or the password: check username, password and passwordFile of the destination",
+    "ERR": "has no password for the default user, but one is configured: remove it, or set username",
+    "DENIED": "is in protected mode and accepts local connections only: give it a password, or turn that mode off",
+}
+_COMMAND: Final = re.compile(r"no permissions to run the '([^']+)'", re.IGNORECASE)
 
 
 class Redirected(ServerRefused):
@@ -47,40 +54,47 @@ class Redirected(ServerRefused):
         self.ask = code == "ASK"
 
 
-def refusal(reply: ErrorReply, node: str, *, doing: str) -> ServiceError:
-    """The exception for an error reply; ``doing`` says what was asked, without ids (``"HGETALL"``)."""
+class Unauthenticated(AccessDenied):
+    """The node did not let us in: nothing can be asked of it."""
+
+
+def refusal(reply: ErrorReply, node: str, *, doing: str, rule: str = "") -> ServiceError:
+    """The exception for an error reply.
+
+    ``doing`` says what was asked, without ids (``"HGETALL"``); ``rule`` is the ACL rule for the keys or channels that
+    this needs (``"~1Wsp:2Dest:*"``).
+    """
     code = reply.code
-    if code in {"WRONGPASS", "NOAUTH"} or reply.text.startswith("ERR AUTH"):
-        return AccessDenied(
-            f"{node} refused the credentials ({code}): check username, password and passwordFile", node=node
-        )
+    if code in {"NOAUTH", "WRONGPASS", "DENIED"} or reply.text.startswith("ERR AUTH"):
+        return Unauthenticated(f"{node} {_ENTRY[code]}", node=node)
     if code in {"MOVED", "ASK"}:
         return Redirected(reply, node)
     if code == "NOPERM":
-        return _missing_right(reply, node, doing)
+        return _missing_right(reply, node, doing, rule)
     if code == "WRONGTYPE":
-        return WrongType(
-            f"{doing}: the key holds another type than the destination's layout says; "
-            "check useJSONModule and layout of the destination",
-            code=code,
-            node=node,
-        )
-    if "MAXCLIENTS" in reply.text.upper() or reply.text.startswith("ERR max number of clients"):
+        return WrongType(f"{doing}: the key holds {_OTHER_TYPE}", code=code, node=node)
+    if "max number of clients" in reply.text:
         return ServerRefused(f"{node} has no connection to spare: raise its maxclients", code="MAXCLIENTS", node=node)
     return ServerRefused(f"{node} refused {doing}: {_ADVICE.get(code) or _spoken(reply)}", code=code, node=node)
 
 
-def _missing_right(reply: ErrorReply, node: str, doing: str) -> AccessDenied:
-    found = _MISSING_RIGHT.search(reply.text)
-    command = found.group(1) if found and found.group(1) else None
+def _missing_right(reply: ErrorReply, node: str, doing: str, rule: str) -> AccessDenied:
+    command = _COMMAND.search(reply.text)
     if command:
-        grant = f"+{command.lower().replace(' ', '|')}"
-        return AccessDenied(f"{node}: the user may not run {doing}; grant {grant}", grant=grant, node=node)
-    if "channel" in reply.text:
-        return AccessDenied(f"{node}: the user may not {doing}; grant its channel pattern, literally", node=node)
-    return AccessDenied(f"{node}: the user may not {doing} on this key; grant its key pattern (~…)", node=node)
+        grant = f"+{command[1].lower().replace(' ', '|')}"
+        return AccessDenied(f"{node}: the user may not {doing}; grant {grant}", grant=grant, node=node)
+    if "access database" in reply.text:
+        return AccessDenied(f"{node}: the user may not use this database; grant alldbs", grant="alldbs", node=node)
+    what = "channels, literally" if "channel" in reply.text else "keys"
+    return AccessDenied(
+        f"{node}: the user may not {doing} there; grant the {what}: {rule or 'their pattern'}",
+        grant=rule or None,
+        node=node,
+    )
 
 
 def _spoken(reply: ErrorReply) -> str:
     """Server text without its quoted parts: those repeat what was sent, ids included."""
+    if "unknown command" in reply.text:
+        return _UNKNOWN
     return re.sub(r"'[^']*'|`[^`]*`|\"[^\"]*\"", "…", reply.text)[:200]
