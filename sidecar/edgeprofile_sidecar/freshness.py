@@ -1,4 +1,4 @@
-"""What an answer says of its data's freshness: ``Cache-Status`` (RFC 9211), ``Age``, and a strong ``ETag``."""
+"""What an answer says of its data's freshness: ``Cache-Status`` (RFC 9211), ``Age``, ``Server-Timing``, and a strong ``ETag``."""
 
 from __future__ import annotations
 
@@ -24,18 +24,27 @@ def tag(data: bytes) -> bytes:
     return b'"%b"' % hashlib.blake2b(data, digest_size=_DIGEST).hexdigest().encode()
 
 
-def headers(found: EncodedProfile, tag: bytes) -> bytes:
-    """The header lines of an answer with this profile; a stale one has a negative ``ttl``."""
-    if found.hit:
-        detail = b"; detail=stale-if-error" if found.stale else b""
-        return b"Cache-Status: edgeprofile; hit; ttl=%d%b\r\nAge: %d\r\nETag: %b\r\n" % (
-            found.ttl // 1,
-            detail,
-            found.age,
-            tag,
-        )
-    stored = b"; stored" if found.ttl > 0 else b""
-    return b"Cache-Status: edgeprofile; fwd=miss%b\r\nAge: %d\r\nETag: %b\r\n" % (stored, found.age, tag)
+def headers(found: EncodedProfile, tag: bytes, seconds: float = 0.0) -> bytes:
+    """The header lines of an answer with this profile; a stale one has a negative ``ttl``.
+
+    Args:
+        found: The profile.
+        tag: Its entity tag.
+        seconds: How long Redis took, if it was asked.
+    """
+    if not found.hit:
+        stored = b"; stored" if found.ttl > 0 else b""
+        status, timing = b"fwd=miss%b" % stored, b"redis;dur=%.3f" % (seconds * 1_000)
+    elif found.stale:
+        status, timing = b"hit; ttl=%d; detail=stale-if-error" % (found.ttl // 1), b"cache;desc=stale"
+    else:
+        status, timing = b"hit; ttl=%d" % found.ttl, b"cache;desc=hit"
+    return b"Cache-Status: edgeprofile; %b\r\nAge: %d\r\nETag: %b\r\nServer-Timing: %b\r\n" % (
+        status,
+        found.age,
+        tag,
+        timing,
+    )
 
 
 def unless(answer: Answer, wanted_not: Iterable[str]) -> Answer:

@@ -76,9 +76,8 @@ class Listener:
         finally:
             self._counters.in_flight -= 1
             connection.end()
-        seconds = perf_counter() - begun
-        self._account(route, request, answer, seconds)
-        return self._reply(request, answer, seconds)
+        self._account(route, request, answer, perf_counter() - begun)
+        return self._reply(request, answer)
 
     def _account(self, route: _Route, request: web.BaseRequest, answer: Answer, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "other"
@@ -87,11 +86,9 @@ class Listener:
             facts = {"route": route.path, "method": method, "status": answer.status, "bytes": len(answer.body)}
             _access.info("request", extra={**facts, "seconds": round(seconds, 6)})
 
-    def _reply(self, request: web.BaseRequest, answer: Answer, seconds: float) -> Reply:
+    def _reply(self, request: web.BaseRequest, answer: Answer) -> Reply:
         close = self.closing or not request.keep_alive or not request.content.is_eof()
         more = CLOSE if close else b"" if request.version >= HttpVersion11 else KEEP_ALIVE
-        if answer.status < 400:  # what is refused tells nothing, not even by its time
-            more = b"Server-Timing: sidecar;dur=%.3f\r\n%b" % (seconds * 1_000, more)
         wire = render(answer, self.server.date(), more, bodiless=request.method == "HEAD")
         return Reply(wire, answer.status, close=close)
 

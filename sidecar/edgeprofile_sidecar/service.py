@@ -131,13 +131,14 @@ class Service:
 
     async def fetch(self, question: Question) -> Answer:
         """The answer to a question, read from Redis where need be."""
+        begun = time.perf_counter()
         try:
             found = await self._reads.get(
                 question.entity, question.id_type, question.value, destination=question.destination
             )
         except EdgeProfileError as reason:
             return self._failed(reason, question.destination)
-        return _answer(question, found)
+        return _answer(question, found, time.perf_counter() - begun)
 
     async def batch(self, body: bytes, grant: Grant) -> Answer:
         """The answer to a batch."""
@@ -200,9 +201,9 @@ class Service:
         return failure(reason)
 
 
-def _answer(question: Question, found: EncodedProfile) -> Answer:
+def _answer(question: Question, found: EncodedProfile, seconds: float = 0.0) -> Answer:
     tag = freshness.tag(found.json)
-    return activation.answer(question, found.json, freshness.headers(found, tag), tag)
+    return activation.answer(question, found.json, freshness.headers(found, tag, seconds), tag)
 
 
 def _places(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from edgeprofile import EdgeProfileError, EncodedProfile, LookupTimeout, RedisUnavailable, WrongType
@@ -22,7 +23,7 @@ HEAD = b'{"entity":"user","id":{"type":"email","value":"ada@example.com"},"data"
 QUESTION = Question("2Dest", "user", "email", "ada@example.com", HEAD)
 
 
-HIT_HEADERS = b"Cache-Status: edgeprofile; hit; ttl=250\r\nAge: 50\r\nETag: %b\r\n"
+HIT_HEADERS = b"Cache-Status: edgeprofile; hit; ttl=250\r\nAge: 50\r\nETag: %b\r\nServer-Timing: cache;desc=hit\r\n"
 MISS_HEADERS = b"Cache-Status: edgeprofile; fwd=miss; stored\r\nAge: 0\r\nETag: %b\r\n"
 
 
@@ -127,7 +128,10 @@ def test_what_is_not_is_a_question():
 
 def test_a_question_is_answered_from_the_store():
     source = Source({}, b'{"m":{}}')
-    assert asyncio.run(service(source).fetch(QUESTION)) == answered(b'{"m":{}}', MISS_HEADERS)
+    answer = asyncio.run(service(source).fetch(QUESTION))
+    head, timing = answer.headers.split(b"Server-Timing: redis;dur=")
+    assert float(timing) >= 0
+    assert msgspec.structs.replace(answer, headers=head) == answered(b'{"m":{}}', MISS_HEADERS)
     assert source.fetched == [("2Dest", "user", "email", "ada@example.com")]
 
 
