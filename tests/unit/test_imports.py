@@ -24,6 +24,7 @@ PURE = (
     "edgeprofile.memory",
     "edgeprofile.keys",
     "edgeprofile.profile",
+    "edgeprofile.projection",
     "edgeprofile.core",
     "edgeprofile.reverse_etl.plan",
     "edgeprofile.reverse_etl.settings",
@@ -80,7 +81,13 @@ OWNERS = {
 # From the ground up; a module imports from its own layer and from those below.
 LAYERS = (
     ("edgeprofile._version", "edgeprofile.errors", "edgeprofile.units", "edgeprofile.options", "edgeprofile.memory"),
-    ("edgeprofile.keys", "edgeprofile.profile", "edgeprofile.metrics", "edgeprofile.reverse_etl.settings"),
+    (
+        "edgeprofile.keys",
+        "edgeprofile.profile",
+        "edgeprofile.projection",
+        "edgeprofile.metrics",
+        "edgeprofile.reverse_etl.settings",
+    ),
     ("edgeprofile.core", "edgeprofile.config"),
     ("edgeprofile.store",),
     ("edgeprofile.engine", "edgeprofile.encoded", "edgeprofile.hits", "edgeprofile.reverse_etl"),
