@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DEFAULT_PORT", "Endpoint", "parse_listener", "parse_seeds"]
+__all__ = ["DEFAULT_PORT", "TLS", "Endpoint", "parse_listener", "parse_seeds"]
 
 DEFAULT_PORT = 6379
+TLS = "tls:"
+"""How the address of a listener begins that speaks TLS."""
 
 Endpoint = tuple[str, int] | str
 """A host (IPv6 without brackets) and port, or the path of a Unix socket."""
@@ -27,10 +29,13 @@ def parse_seeds(address: str) -> tuple[Endpoint, ...]:
 
 
 def parse_listener(address: str) -> Endpoint:
-    """Read where to listen: ``host:port``, port 0 for any free one, or ``unix:/path``."""
+    """Read where to listen: ``host:port``, port 0 for any free one, the same behind ``tls:``, or ``unix:/path``."""
     if "," in address:
         raise ValueError("lists several addresses: write each in quotes of its own")
-    return _endpoint(address.strip(), least=0, default=None)
+    endpoint = _endpoint(address.strip().removeprefix(TLS), least=0, default=None)
+    if isinstance(endpoint, str) and address.strip().startswith(TLS):
+        raise ValueError('is a Unix socket, which needs no TLS: write "unix:/path"')
+    return endpoint
 
 
 def _endpoint(text: str, *, least: int, default: int | None) -> Endpoint:

@@ -154,12 +154,19 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     refresh_in_flight: Count = 64
 
 
+AdminEndpoint = Literal["livez", "readyz", "startupz", "metrics", "statusz"]
+
+
 class SidecarConfig(Section, frozen=True, kw_only=True):
     """The HTTP service; the library does not read this section.
 
     Attributes:
-        listen: Where the Activation API is served: `host:port` or `unix:/path`, any number of them.
+        listen: Where the Activation API is served: `host:port`, `tls:host:port` or `unix:/path`, any number of them.
         admin_listen: Where probes and metrics are served; empty for nowhere.
+        admin_endpoints: What is served there; leave out what nobody is to see.
+        certificate: File with the certificate (PEM, its chain included) for listeners that begin with `tls:`.
+        certificate_key: File with its key, unless it stands in the same file; both are read again when they change.
+        client_authorities: File with the authorities (PEM) that must have signed the certificates of callers.
         tokens_file: File with the hashes of the access tokens, as `edgeprofile token create` writes it.
         access_log: Whether each request is logged, as JSON, without ids and traits.
         max_body_bytes: Largest request body.
@@ -168,14 +175,27 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         max_header_bytes: Largest request line, and largest single header.
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.
+        write_timeout: How long a caller may take to read an answer.
+        request_timeout: How long a whole answer may take, from the head of its request.
         idle_timeout: How long a connection may stay open without a request.
+        max_connections: Connections open at one time; who comes beyond them gets a 503.
+        max_in_flight: Requests being answered at one time; the same.
+        auth_failures: Requests with a wrong token that one caller may make in a minute, before it gets a 429.
         drain_delay: How long to go on serving after SIGTERM, unready, so that load balancers take notice.
         drain_timeout: How long requests in flight may take to end after that.
         readiness: `"strict"`: ready while the feed is live or declared unproven; `"serve-stale"`: also while it is not.
+        reload_timeout: How long destinations that changed in this file may take to be ready; then the old ones stay.
+        warm_file: File for the ids of the profiles in use, so that the next start can fetch them; empty for none.
+        warm_profiles: Profiles that it names at most.
+        warm_before_ready: Whether to be ready only once they have been fetched.
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:8080",)
     admin_listen: str = "127.0.0.1:9090"
+    admin_endpoints: tuple[AdminEndpoint, ...] = ("livez", "readyz", "startupz", "metrics", "statusz")
+    certificate: FilePath = ""
+    certificate_key: FilePath = ""
+    client_authorities: FilePath = ""
     tokens_file: FilePath = ""
     access_log: bool = False
     max_body_bytes: Size = 64 << 10
@@ -184,10 +204,19 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     max_header_bytes: Size = 16 << 10
     header_timeout: Duration = 10.0
     body_timeout: Duration = 10.0
+    write_timeout: Duration = 30.0
+    request_timeout: Duration = 5.0
     idle_timeout: Duration = 75.0
+    max_connections: Count = 20_000
+    max_in_flight: Count = 5_000
+    auth_failures: Count = 600
     drain_delay: Duration = 0.0
     drain_timeout: Duration = 20.0
     readiness: Literal["strict", "serve-stale"] = "strict"
+    reload_timeout: Duration = 10.0
+    warm_file: FilePath = ""
+    warm_profiles: Count = 100_000
+    warm_before_ready: bool = False
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from edgeprofile.config.address import parse_listener, parse_seeds
+from edgeprofile.config.address import TLS, parse_listener, parse_seeds
 from edgeprofile.errors import ConfigurationError
 from edgeprofile.options import mask
 from edgeprofile.units import format_duration, format_size
@@ -40,6 +40,8 @@ _POSITIVE = {
         "header_timeout",
         "body_timeout",
         "idle_timeout",
+        "write_timeout",
+        "request_timeout",
     ),
 }
 
@@ -147,6 +149,19 @@ def _listeners(sidecar: SidecarConfig) -> Iterator[Complaint]:
             parse_listener(address)
         except ValueError as error:
             yield option, f'"{address}" {error}'
+    encrypted = any(address.strip().startswith(TLS) for address in sidecar.listen)
+    if encrypted and not sidecar.certificate:
+        yield "sidecar.certificate", f'is not set, and a listener begins with "{TLS}": name the file'
+    if sidecar.certificate and not encrypted:
+        yield "sidecar.certificate", f'is given, and no listener begins with "{TLS}": nobody would be shown it'
+    for option, path in (
+        ("certificateKey", sidecar.certificate_key),
+        ("clientAuthorities", sidecar.client_authorities),
+    ):
+        if path and not sidecar.certificate:
+            yield f"sidecar.{option}", "needs certificate, the certificate of this sidecar"
+    if sidecar.warm_before_ready and not sidecar.warm_file:
+        yield "sidecar.warmBeforeReady", "needs warmFile: without it nobody knows what to fetch"
 
 
 def _sync(config: Config) -> Iterator[Complaint]:

@@ -5,6 +5,7 @@ An answer is rendered here, once, whichever way it leaves the process.
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from edgeprofile.errors import EdgeProfileError
 
 __all__ = [
+    "BUSY",
     "CLOSE",
+    "DEADLINE",
     "DELETE_FAILED",
     "EXPECTATION_FAILED",
     "HEADERS_OVERSIZED",
@@ -42,6 +45,7 @@ __all__ = [
     "failure",
     "method_not_allowed",
     "render",
+    "too_often",
     "with_message",
 ]
 
@@ -80,6 +84,8 @@ EXPECTATION_FAILED: Final = error(417, "The only expectation that can be met is 
 HEADERS_OVERSIZED: Final = error(431, "The request line or a header is longer than this sidecar accepts")
 INTERNAL_ERROR: Final = error(500, "The sidecar failed to answer; its log says why")
 DELETE_FAILED: Final = Answer(500, b'{"message":"Internal server error"}')
+BUSY: Final = error(503, "The sidecar has as many requests as it takes at one time", b"Retry-After: 1\r\n")
+DEADLINE: Final = error(504, "The answer took longer than this sidecar waits")
 UNAVAILABLE: Final = error(503, "Profiles cannot be read at the moment", b"Retry-After: 1\r\n")
 
 _UNUSABLE: Final = error(502, "What Redis holds for this id is no profile that can be served")
@@ -92,6 +98,11 @@ _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".en
 def method_not_allowed(allowed: str) -> Answer:
     """405, with the methods that the path knows, separated by commas."""
     return error(405, f"This path takes {allowed}", f"Allow: {allowed}\r\n".encode())
+
+
+def too_often(seconds: float) -> Answer:
+    """401 to a caller that got many of them: the same body, as 429, and when to come back (in seconds)."""
+    return Answer(429, UNAUTHORIZED.body, b"Retry-After: %d\r\n" % math.ceil(seconds))
 
 
 def with_message(answer: Answer) -> Answer:

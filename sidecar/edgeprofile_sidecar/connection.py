@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from edgeprofile_sidecar.answers import CLOSE, HEADERS_OVERSIZED, INTERNAL_ERROR, MALFORMED, TOO_SLOW, render
+from edgeprofile_sidecar.answers import BUSY, CLOSE, HEADERS_OVERSIZED, INTERNAL_ERROR, MALFORMED, TOO_SLOW, render
 from edgeprofile_sidecar.dates import HttpDate
 from edgeprofile_sidecar.logs import origin
 
@@ -59,10 +59,11 @@ class Reply(web.StreamResponse):
 class Connection(web.RequestHandler):
     """One client's connection.
 
-    aiohttp bounds the time between requests; the time in which the head of a request may arrive is bounded here.
+    aiohttp bounds the time between requests; the time in which the head of a request may arrive, and the time in which
+    an answer must be read, are bounded here.
     """
 
-    __slots__ = ("_arriving_since", "_busy", "_held", "_server")
+    __slots__ = ("_arriving_since", "_busy", "_held", "_server", "_unread", "_unread_since")
 
     def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
@@ -70,6 +71,18 @@ class Connection(web.RequestHandler):
         self._busy = False
         self._held = False
         self._arriving_since = 0.0
+        self._unread = 0
+        self._unread_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many: then say so and end."""
+        super().connection_made(transport)
+        self._server.opened(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed."""
+        self._server.lost()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket, or none where aiohttp goes on with what it held back."""
@@ -98,13 +111,25 @@ class Connection(web.RequestHandler):
         self._busy = False
         self._arriving_since = 0.0
 
-    def expire(self, before: float) -> bool:
-        """Close the connection if the head of a request has been arriving since ``before``; whether it was closed."""
-        if self._busy or not 0.0 < self._arriving_since < before or self.transport is None:
-            return False
-        self.transport.write(render(TOO_SLOW, self._server.date(), CLOSE))
+    def refuse(self, answer: Answer) -> None:
+        """Send an answer that nobody asked for, and close the connection."""
+        if self.transport is not None:
+            self.transport.write(render(answer, self._server.date(), CLOSE))
         self.force_close()
-        return True
+
+    def is_late(self, before: float) -> bool:
+        """Whether the head of a request has been arriving since ``before``."""
+        return self.transport is not None and not self._busy and 0.0 < self._arriving_since < before
+
+    def is_unread(self, now: float, seconds: float) -> bool:
+        """Whether the other side has been reading one answer for so long; to be asked now and then.
+
+        The loop counts a write as unread until the last byte of it is gone, so that progress shows between answers only.
+        """
+        unread = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        if unread == 0 or unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        return unread > 0 and now - self._unread_since >= seconds
 
     def handle_error(
         self,
@@ -137,7 +162,7 @@ class Server(web.Server):
         self.clock = asyncio.get_running_loop().time
         self.date = HttpDate()
         self._counters = counters
-        self._header_timeout = config.header_timeout
+        self._config = config
         self._options = {
             "access_log": None,
             "auto_decompress": False,
@@ -152,12 +177,32 @@ class Server(web.Server):
         """A protocol for a new connection."""
         return Connection(self, **self._options)
 
+    def opened(self, connection: Connection) -> None:
+        """Count a connection, and refuse it if there are too many."""
+        self._counters.connections += 1
+        if self._counters.connections > self._config.max_connections:
+            self._counters.closed["too many connections"] += 1
+            connection.refuse(BUSY)
+
+    def lost(self) -> None:
+        """A connection has ended."""
+        self._counters.connections -= 1
+
     def expire(self) -> None:
-        """Close the connections whose next request has been arriving for too long."""
-        before = self.clock() - self._header_timeout
+        """Close the connections whose next request arrives too slowly, and those that do not read their answers."""
+        now = self.clock()
         for connection in self.connections:
-            if isinstance(connection, Connection) and connection.expire(before):
-                self._counters.timeouts += 1
+            if isinstance(connection, Connection):
+                self._expire(connection, now)
+
+    def _expire(self, connection: Connection, now: float) -> None:
+        if connection.is_unread(now, self._config.write_timeout):
+            self._counters.closed["slow reader"] += 1
+            if connection.transport is not None:
+                connection.transport.abort()
+        elif connection.is_late(now - self._config.header_timeout):
+            self._counters.closed["slow request"] += 1
+            connection.refuse(TOO_SLOW)
 
     def fault(self, status: int, error: BaseException | None) -> Answer:
         """The answer to an error outside the handler, counted, and logged where it is ours."""

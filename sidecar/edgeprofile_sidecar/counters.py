@@ -8,7 +8,7 @@ from typing import Final
 
 from edgeprofile_sidecar.tokens import Denial
 
-__all__ = ["BOUNDS", "Counters", "Histogram"]
+__all__ = ["BOUNDS", "CLOSURES", "Counters", "Histogram"]
 
 BOUNDS: Final = (
     *(50e-6, 100e-6, 250e-6, 500e-6),
@@ -18,8 +18,12 @@ BOUNDS: Final = (
 """Upper bounds of the latency buckets, in seconds; a hit takes tens of microseconds, a deadline about a second."""
 
 
+CLOSURES: Final = ("slow request", "slow reader", "too many connections")
+"""Why the sidecar ends a connection."""
+
+
 class Histogram:
-    """Durations of one route: ``counts`` per bucket (the last one is without a bound), ``total`` in seconds."""
+    """Durations of one kind of request: ``counts`` per bucket (the last one is without a bound), ``total`` in seconds."""
 
     __slots__ = ("counts", "total")
 
@@ -34,17 +38,22 @@ class Histogram:
 
 
 class Counters:
-    """Requests by route, method and status, refusals by reason, and the requests that are being answered now."""
+    """Requests by route, method and status, refusals by reason, and what is open or being answered now."""
 
     def __init__(self) -> None:
-        self.requests = defaultdict[tuple[str, str, int], int](int)
-        self.durations = defaultdict[str, Histogram](Histogram)
+        self.durations = defaultdict[tuple[str, str, int], Histogram](Histogram)
         self.denials = {reason.value: 0 for reason in Denial}
+        self.closed = dict.fromkeys(CLOSURES, 0)
         self.malformed = 0
-        self.timeouts = 0
+        self.rate_limited = 0
         self.in_flight = 0
+        self.connections = 0
+
+    @property
+    def requests(self) -> dict[tuple[str, str, int], int]:
+        """How many requests were answered, by route, method and status."""
+        return {asked: sum(histogram.counts) for asked, histogram in list(self.durations.items())}
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request; ``route`` and ``method`` are from closed sets, whatever the caller sent."""
-        self.requests[route, method, status] += 1
-        self.durations[route].observe(seconds)
+        self.durations[route, method, status].observe(seconds)

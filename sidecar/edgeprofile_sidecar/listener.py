@@ -5,17 +5,23 @@ There is no router and no middleware: on a hit they would cost more than everyth
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, cast
+from uuid import uuid4
 
 from aiohttp import HttpVersion11
 
 from edgeprofile_sidecar import answers
 from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, render
 from edgeprofile_sidecar.connection import Reply, Server
+from edgeprofile_sidecar.deadlines import Deadlines
 from edgeprofile_sidecar.endpoints import Endpoints
-from edgeprofile_sidecar.logs import origin
+from edgeprofile_sidecar.logs import origin, request_id
+from edgeprofile_sidecar.peers import Peers, peer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +40,7 @@ _log = logging.getLogger(__name__)
 _access = logging.getLogger("edgeprofile_sidecar.access")
 
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 
 class _Route(NamedTuple):
@@ -47,8 +54,10 @@ class Listener:
     def __init__(self, service: Service, config: SidecarConfig, counters: Counters) -> None:
         self.server = Server(self.handle, config, counters)
         self.closing = False
+        self.deadlines = Deadlines(config.request_timeout)
         self._config = config
         self._counters = counters
+        self._peers = Peers(config.auth_failures)
         self._nowhere = _Route("other", {})
         endpoints = Endpoints(service, config)
         routes = (
@@ -61,23 +70,54 @@ class Listener:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
         begun = perf_counter()
+        task = cast("asyncio.Task[object]", asyncio.current_task())
         connection = cast("Connection", request.protocol)
         connection.begin()
         self._counters.in_flight += 1
+        self.deadlines.begin(task, begun)
         route = self._nowhere
+        identity = self._identify(request)
         try:
             # A path as it was sent is the common case; a query or a whole URL is cut off only where that finds nothing.
             route = self._routes.get(request.raw_path) or self._routes.get(request.rel_url.raw_path) or route
             action = route.methods.get(request.method)
-            answer = await action(request) if action else _misrouted(route)
+            if self._counters.in_flight > self._config.max_in_flight:
+                answer = _worded(answers.BUSY, request)
+            else:
+                answer = await action(request) if action else _misrouted(route)
+        except asyncio.CancelledError:
+            if not self.deadlines.caught(task):
+                raise
+            answer = _worded(answers.DEADLINE, request)
         except Exception as error:  # noqa: BLE001  # the boundary: what nobody foresaw is answered and logged, once
             _log.error("a request could not be answered", extra=origin(error))
             answer = answers.DELETE_FAILED if request.method == "DELETE" else answers.INTERNAL_ERROR
         finally:
+            self.deadlines.exempt(task)
             self._counters.in_flight -= 1
             connection.end()
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            answer = self._limited(request, answer)
         self._account(route, request, answer, perf_counter() - begun)
-        return self._reply(request, answer)
+        return self._reply(request, answer, identity)
+
+    def _identify(self, request: web.BaseRequest) -> bytes:
+        """The line that says a request's id again in its answer; its own id, or one for the log where there is one."""
+        given = request.headers.get("X-Request-Id")
+        if given is None and not self._config.access_log:
+            return b""
+        identity = given if given and _REQUEST_ID.fullmatch(given) else uuid4().hex
+        request_id.set(identity)
+        return b"X-Request-Id: %b\r\n" % identity.encode()
+
+    def _limited(self, request: web.BaseRequest, answer: Answer) -> Answer:
+        """A refusal for want of a good token; to a caller that collects them, it says when to come back."""
+        transport = request.transport
+        early = self._peers.failed(peer(transport and transport.get_extra_info("peername")), perf_counter())
+        if not early:
+            return answer
+        self._counters.rate_limited += 1
+        return answers.too_often(early)
 
     def _account(self, route: _Route, request: web.BaseRequest, answer: Answer, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "other"
@@ -86,11 +126,15 @@ class Listener:
             facts = {"route": route.path, "method": method, "status": answer.status, "bytes": len(answer.body)}
             _access.info("request", extra={**facts, "seconds": round(seconds, 6)})
 
-    def _reply(self, request: web.BaseRequest, answer: Answer) -> Reply:
+    def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes) -> Reply:
         close = self.closing or not request.keep_alive or not request.content.is_eof()
         more = CLOSE if close else b"" if request.version >= HttpVersion11 else KEEP_ALIVE
-        wire = render(answer, self.server.date(), more, bodiless=request.method == "HEAD")
+        wire = render(answer, self.server.date(), identity + more, bodiless=request.method == "HEAD")
         return Reply(wire, answer.status, close=close)
+
+
+def _worded(answer: Answer, request: web.BaseRequest) -> Answer:
+    return answers.with_message(answer) if request.method == "DELETE" else answer
 
 
 def _misrouted(route: _Route) -> Answer:

@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ import msgspec
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Seldom", "configure", "handler", "origin"]
+__all__ = ["Seldom", "configure", "handler", "origin", "request_id"]
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being answered, where it has one; each record of it carries the id."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -31,6 +35,8 @@ class _JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
+        if identity := request_id.get():
+            line["request"] = identity
         if record.exc_info and record.exc_info[1]:
             line |= origin(record.exc_info[1])
         return msgspec.json.encode(line, enc_hook=str).decode()

@@ -30,7 +30,6 @@ class Sources(NamedTuple):
     stats: Callable[[], Stats]
     counters: Counters
     tokens: TokenFile
-    connections: Callable[[], int]
     version: str
 
 
@@ -79,7 +78,7 @@ class _Collector(Collector):
         stats = self._sources.stats()
         yield from _library(stats)
         yield from _destinations(stats.destinations.values())
-        yield from _http(self._sources.counters, self._sources.connections())
+        yield from _http(self._sources.counters)
         yield from _tokens(self._sources.tokens)
         yield _info(self._sources.version)
 
@@ -116,26 +115,30 @@ def _destinations(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
     yield from (ready, state, age)
 
 
-def _http(counters: Counters, connections: int) -> Iterator[Metric]:
+def _http(counters: Counters) -> Iterator[Metric]:
     requests = CounterMetricFamily("edgeprofile_http_requests", "Requests", labels=["route", "method", "code"])
     for (route, method, status), count in counters.requests.items():
         requests.add_metric([route, method, str(status)], count)
     yield requests
     durations = HistogramMetricFamily(
-        "edgeprofile_http_request_duration_seconds", "Time from a request's head to its answer", labels=["route"]
+        "edgeprofile_http_request_duration_seconds",
+        "Time from a request's head to its answer",
+        labels=["route", "method", "code"],
     )
-    for route, histogram in counters.durations.items():
-        durations.add_metric([route], _buckets((*BOUNDS, float("inf")), histogram.counts), histogram.total)
+    for (route, method, status), histogram in list(counters.durations.items()):
+        buckets = _buckets((*BOUNDS, float("inf")), histogram.counts)
+        durations.add_metric([route, method, str(status)], buckets, histogram.total)
     yield durations
     yield _counter("auth_failures", "Requests that were not let in", "reason", counters.denials)
     yield CounterMetricFamily("edgeprofile_http_malformed", "Requests that were no HTTP", value=counters.malformed)
+    yield _counter("http_closed", "Connections that the sidecar ended", "reason", counters.closed)
     yield CounterMetricFamily(
-        "edgeprofile_http_timeouts",
-        "Connections closed because a request's head came too slowly",
-        value=counters.timeouts,
+        "edgeprofile_rate_limited",
+        "Refused requests of callers with too many wrong tokens",
+        value=counters.rate_limited,
     )
     yield GaugeMetricFamily("edgeprofile_http_requests_in_flight", "Requests under way", value=counters.in_flight)
-    yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=connections)
+    yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=counters.connections)
 
 
 def _tokens(tokens: TokenFile) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -33,6 +34,7 @@ __all__ = ["Addresses", "Sidecar"]
 _log = logging.getLogger(__name__)
 
 _HOUSEKEEPING = 0.5  # seconds; a token that is revoked must be refused within one
+_DEADLINES = 0.05  # seconds
 _BACKLOG = 1024
 _AT_ONCE = 0.001  # seconds; to aiohttp, no seconds at all means without a bound
 
@@ -100,6 +102,7 @@ class Sidecar:
         self._servers = [await self._open_data(bound) for bound in data]
         await _begin(client)
         self._background(_every(_HOUSEKEEPING, self._expire))
+        self._background(_every(_DEADLINES, self._end_late))
         self._background(_every(_HOUSEKEEPING, lambda: asyncio.to_thread(tokens.refresh)))  # a file system may hang
         self._health.serving = True
 
@@ -114,9 +117,7 @@ class Sidecar:
         return Listener(service, self._settings, self._counters)
 
     async def _open_admin(self, bound: Bound, client: AsyncClient, tokens: TokenFile) -> None:
-        sources = metrics.Sources(
-            client.stats, self._counters, tokens, lambda: len(self._listener.server.connections), __version__
-        )
+        sources = metrics.Sources(client.stats, self._counters, tokens, __version__)
         runner = web.AppRunner(
             admin.application(self._health, metrics.registry(sources)), access_log=None, shutdown_timeout=_AT_ONCE
         )
@@ -140,6 +141,9 @@ class Sidecar:
 
     async def _expire(self) -> None:
         self._listener.server.expire()
+
+    async def _end_late(self) -> None:
+        self._listener.deadlines.expire(perf_counter())
 
 
 def _tokens(path: str) -> TokenFile:

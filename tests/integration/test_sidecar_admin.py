@@ -176,12 +176,14 @@ def test_the_latency_histogram_is_cumulative_and_begins_at_fifty_microseconds(si
     buckets = [
         (float(sample.labels["le"]), sample.value)
         for sample in families(sidecar)["edgeprofile_http_request_duration_seconds"].samples
-        if sample.name.endswith("_bucket") and sample.labels["route"] == "/v1/activation"
+        if sample.name.endswith("_bucket") and sample.labels["code"] == "200"
     ]
     assert buckets[0][0] == 50e-6
     assert buckets[-1][0] == float("inf")
     assert [count for _, count in buckets] == sorted(count for _, count in buckets)
-    assert buckets[-1][1] == sidecar.metric("edgeprofile_http_request_duration_seconds_count", route="/v1/activation")
+    assert buckets[-1][1] == sidecar.metric(
+        "edgeprofile_http_request_duration_seconds_count", route="/v1/activation", method="POST", code="200"
+    )
 
 
 def test_lookups_are_counted_as_hits_and_misses(sidecar):

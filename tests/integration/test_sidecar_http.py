@@ -213,13 +213,13 @@ def test_who_expects_100_and_is_refused_need_not_send(raw, lines, secret, status
 
 
 def test_a_head_that_does_not_come_is_408(raw, sidecar):
-    before = sidecar.metric("edgeprofile_http_timeouts_total")
+    before = sidecar.metric("edgeprofile_http_closed_total", reason="slow request")
     raw.sendall(head()[:30])
     answers = Answers(raw)
     status, headers, form = answers.next()
     assert (status, headers["Connection"], list(form)) == (408, "close", ["error"])
     assert answers.ended()
-    assert sidecar.metric("edgeprofile_http_timeouts_total") == before + 1
+    assert sidecar.metric("edgeprofile_http_closed_total", reason="slow request") == before + 1
 
 
 def test_a_head_after_an_answer_is_bounded_too(raw):

@@ -1,0 +1,165 @@
+"""What the sidecar takes at one time, and how long it waits for others."""
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edgeprofile.config import Config
+from tests.support.servers import Flavour, Server
+from tests.support.sidecar import Answers, RunningSidecar, configuration, running, token
+from tests.support.wait import until
+
+TOKEN = "ep_limits"
+ASKED = {"entity": "user", "destinationId": "2Dest", "id": {"type": "email", "value": "ada@example.com"}}
+SLOW = {**ASKED, "id": {"type": "email", "value": "slow"}}
+
+
+@pytest.fixture(scope="session")
+def flavour() -> Flavour:
+    """One flavour is enough: what is tested here does not ask Redis much."""
+    return "valkey"
+
+
+@pytest.fixture
+def config(redis_db: Server, tmp_path) -> Iterator[Any]:
+    def make(**sidecar: Any) -> Config:
+        limits = {"timeout": "30s"}
+        permissions = ("read", "delete")
+        return configuration(
+            tmp_path, redis_db.address, token(TOKEN, permissions=permissions), sidecar=sidecar, limits=limits
+        )
+
+    return make
+
+
+def raw(body: object, method: str = "POST", path: str = "/v2/activation") -> bytes:
+    text = json.dumps(body).encode()
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(text)}\r\n\r\n"
+    )
+    return head.encode() + text
+
+
+def under_way(sidecar: RunningSidecar, count: int) -> None:
+    until(lambda: sidecar.metric("edgeprofile_http_requests_in_flight") == count, message=f"{count} under way")
+
+
+def test_requests_beyond_the_limit_are_503_at_once(config, redis_db):
+    with running(config(maxInFlight=2)) as sidecar, sidecar.connect() as first, sidecar.connect() as second:
+        sidecar.settle(ASKED, TOKEN)
+        with redis_db.paused():
+            first.sendall(raw(SLOW))
+            second.sendall(raw(SLOW))
+            under_way(sidecar, 2)
+            answer = sidecar.ask(ASKED, TOKEN)
+            assert (answer.status, answer.header("Retry-After"), list(answer.json)) == (503, "1", ["error"])
+            deleting = sidecar.request("DELETE", "/v2/activation", headers={"Authorization": f"Bearer {TOKEN}"})
+            assert (deleting.status, list(deleting.json)) == (503, ["message"])
+        assert Answers(first).next()[0] == Answers(second).next()[0] == 200
+        assert sidecar.ask(ASKED, TOKEN).status == 200
+
+
+def test_an_answer_that_takes_too_long_is_504(config, redis_db):
+    with running(config(requestTimeout="200ms")) as sidecar, sidecar.connect() as connection:
+        sidecar.settle(ASKED, TOKEN)
+        with redis_db.paused():
+            connection.sendall(raw(SLOW))
+            status, _, form = Answers(connection).next()
+            assert (status, list(form)) == (504, ["error"])
+            connection.sendall(raw(SLOW, "DELETE"))
+            status, _, form = Answers(connection).next()
+            assert (status, list(form)) == (504, ["message"])
+        connection.sendall(raw(ASKED))  # the connection goes on
+        assert Answers(connection).next()[0] == 200
+        under_way(sidecar, 0)
+
+
+def test_connections_beyond_the_limit_are_told_and_closed(config):
+    with running(config(maxConnections=2)) as sidecar, sidecar.connect() as first, sidecar.connect():
+        until(lambda: sidecar.metric("edgeprofile_http_connections") == 2, message="two connections")
+        with sidecar.connect() as third:
+            answers = Answers(third)
+            status, headers, form = answers.next()
+            assert (status, headers["Connection"], headers["Retry-After"]) == (503, "close", "1")
+            assert list(form) == ["error"]
+            assert answers.ended()
+        assert sidecar.metric("edgeprofile_http_closed_total", reason="too many connections") == 1
+        first.close()
+        until(lambda: sidecar.metric("edgeprofile_http_connections") == 1, message="room")
+        assert sidecar.ask(ASKED, TOKEN).status == 200
+
+
+def test_who_does_not_read_is_cut_off(config, redis_db):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 500_000}))
+    with running(config(writeTimeout="500ms")) as sidecar, sidecar.connect() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(raw(ASKED) * 40)
+        until(
+            lambda: sidecar.metric("edgeprofile_http_closed_total", reason="slow reader") == 1, message="it is cut off"
+        )
+        until(lambda: sidecar.metric("edgeprofile_http_connections") == 0, message="it is gone")
+        assert sidecar.ask(ASKED, TOKEN).status == 200
+
+
+def test_who_reads_slowly_is_served(config, redis_db):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 20_000}))
+    with running(config(writeTimeout="2s")) as sidecar, sidecar.connect() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(raw(ASKED) * 50)
+        answers = Answers(slow)
+        assert [answers.next()[0] for _ in range(50)] == [200] * 50
+
+
+@pytest.mark.parametrize("secret", ["ep_unknown", "ep_scoped"])
+def test_wrong_tokens_are_429_beyond_the_allowance_and_good_ones_never(redis_db, tmp_path, secret):
+    tokens = (token(TOKEN), token("ep_scoped", ("2Other",)))
+    config = configuration(tmp_path, redis_db.address, *tokens, sidecar={"authFailures": 5})
+    with running(config) as sidecar:
+        found = [sidecar.ask(ASKED, secret) for _ in range(7)]
+        assert [answer.status for answer in found] == [401] * 5 + [429] * 2
+        assert {answer.body for answer in found} == {found[0].body}
+        assert 1 <= int(found[-1].header("Retry-After") or 0) <= 60
+        assert sidecar.metric("edgeprofile_rate_limited_total") == 2
+        assert sidecar.ask(ASKED, TOKEN).status == 200
+        assert sidecar.ask(ASKED, secret, transport="unix").status == 401
+
+
+# The rest of the bounds
+
+
+@pytest.mark.parametrize("depth", [100, 5_000, 30_000])
+def test_depth_is_no_way_in(config, depth):
+    with running(config()) as sidecar:
+        nested = b"[" * depth + b"]" * depth
+        whole = json.dumps(ASKED)[:-1].encode() + b',"more":' + nested + b"}"
+        assert sidecar.ask(whole, TOKEN).status in {200, 400}
+        assert sidecar.ask(nested, TOKEN).status == 400
+
+
+@pytest.mark.parametrize("line", ["/v1/activation?" + "x" * 20_000, "/" + "y" * 20_000])
+def test_a_url_that_is_too_long_is_431(config, line):
+    with running(config(maxHeaderBytes="8KiB")) as sidecar:
+        answer = sidecar.request("GET", line)
+        assert (answer.status, list(answer.json)) == (431, ["error"])
+
+
+# Request ids
+
+
+def test_an_id_of_a_request_comes_back(config):
+    with running(config()) as sidecar:
+        answer = sidecar.ask(ASKED, TOKEN, headers={"X-Request-Id": "trace/4.2:a"})
+        assert answer.header("X-Request-Id") == "trace/4.2:a"
+        assert sidecar.ask(ASKED, TOKEN).header("X-Request-Id") is None
+
+
+@pytest.mark.parametrize("given", ["a b", "é", "x" * 129, '"'])
+def test_an_id_that_would_spoil_a_log_is_replaced(config, given):
+    with running(config()) as sidecar:
+        found = sidecar.ask(ASKED, TOKEN, headers={"X-Request-Id": given}).header("X-Request-Id")
+        assert found is not None
+        assert len(found) == 32
+        assert found.isalnum()
