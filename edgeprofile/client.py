@@ -45,6 +45,9 @@ class _Face:
         self._engine = config if isinstance(config, Engine) else Engine(_config(config))
         self._hits = Hits(self._slow, self._engine.default_tree())
         self._json_hits = JsonHits(self._engine.trees())
+        self._sampler = self._engine.sampler()
+        if self._sampler is not None:
+            self._sampler.watch(self._hits, self._json_hits)
         self._rebind_in_children()
 
     @property
@@ -72,6 +75,8 @@ class _Face:
 
         Raises `InvalidIdentity`, `UnknownDestination`, `AmbiguousDestination`, `TraitsMismatch`.
         """
+        if self._sampler is not None:
+            self._sampler.looked_up(entity, id_type, (value,), destination)
         answer = self._engine.peek(self._identity(entity, id_type, value, destination))
         return None if answer is None else self._present(answer, model, type)
 
@@ -102,6 +107,8 @@ class _Face:
             found, values = self._hits.get_many(entity, id_type, values)
         else:
             found = {}
+            if self._sampler is not None:
+                self._sampler.looked_up(entity, id_type, values, destination)
         return found, {value: target.identity(entity, id_type, value) for value in values}
 
     def _deadline(self, timeout: float | None) -> float:

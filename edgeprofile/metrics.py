@@ -55,6 +55,9 @@ class Counters:
         self.feed_losses: Counter[str] = Counter()
         self.unreadable_models = 0
         self.stale_served = 0
+        self.audits = 0
+        self.audits_skipped = 0
+        self.audit_violations = 0
 
 
 class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +110,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         feed_losses: Ends of feed epochs, by reason.
         unreadable_models: Models served as text because they are no JSON.
         stale_served: Answers given past their promise, as ``staleIfError`` allows.
+        audits: Hits that were read again from Redis, as ``auditFraction`` asks for.
+        audits_skipped: Those that could not be, because Redis did not answer or too many were under way.
+        audit_violations: Those that were served for longer than ``maxStaleness`` after Redis had another value: 0 is
+            the promise.
         evictions: Entries that left the cache, by reason.
         entries: Profiles in the cache, absent ones included.
         bytes: Memory they use.
@@ -138,6 +145,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     feed_losses: dict[str, int]
     unreadable_models: int
     stale_served: int
+    audits: int
+    audits_skipped: int
+    audit_violations: int
     evictions: dict[str, int]
     entries: int
     bytes: int
@@ -176,4 +186,7 @@ def counted(counters: Counters, extra_hits: int) -> dict[str, Any]:
         "feed_losses": dict(counters.feed_losses),
         "unreadable_models": counters.unreadable_models,
         "stale_served": counters.stale_served,
+        "audits": counters.audits,
+        "audits_skipped": counters.audits_skipped,
+        "audit_violations": counters.audit_violations,
     }

@@ -44,6 +44,9 @@ _TOTALS = {
     "feed_heartbeats": ("beats", "Heartbeats sent"),
     "fills_poisoned": ("poisoned", "Fetches that a change overtook, so that their replies were not kept"),
     "fills_refused": ("refused", "Replies that were not kept"),
+    "audits": ("audits", "Hits that were read again from Redis and compared"),
+    "audits_skipped": ("audits_skipped", "Hits that were to be audited and could not be"),
+    "audit_violations": ("audit_violations", "Audited hits that were older than maxStaleness allows"),
     "models_unreadable": ("unreadable_models", "Models served as text because they are no JSON"),
 }
 _LABELLED_TOTALS = {
