@@ -155,7 +155,11 @@ class Authority:
         return self._beats
 
     def beat_answered(self, value: int) -> bool:
-        """The reply to the outstanding beat arrived. `False`: the epoch has to end, the data set is another one."""
+        """The reply to the outstanding beat arrived. `False`: the epoch has to end, the data set is another one.
+
+        A slow connection may answer beats of earlier epochs now. Those prove nothing, but their values may fit: the
+        caller, who sent them, has to pass them over.
+        """
         if self._sent is None or value != self._beats:
             return False
         self._replies = value

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.coherence import Proof
 from edgeprofile.core.flags import missing, with_missing
 from edgeprofile.core.watch import fingerprint
-from edgeprofile.errors import NotificationsOff, ServiceError
+from edgeprofile.errors import NotificationsOff, ProtocolViolation, ServiceError
 from edgeprofile.keys import channel
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
@@ -34,9 +35,10 @@ _SUSPENDED: Final = 0.05
 class Pulse:
     """The heartbeat of one node: what is sent, where, and what a good answer is."""
 
-    def __init__(self, node: Node, config: Config, answered: Callable[[list[Any] | BaseException], None]) -> None:
+    def __init__(self, node: Node, config: Config, answered: Callable[[int, list[Any] | BaseException], None]) -> None:
         self._node = node
         self._answered = answered
+        self._epoch = 0
         self._ttl = str(int(max(_CANARY_TTL, 10 * config.cache.max_staleness) * 1000))
         self._name = f"edgeprofile:canary:{uuid.uuid4().hex}"
         self._tracking = config.feed.mode == "tracking"
@@ -49,19 +51,20 @@ class Pulse:
 
     def new_canary(self, epoch: int, tag: str) -> bytes:
         """The key that this epoch counts in; no other epoch or process ever does. The tag leads it to its node."""
+        self._epoch = epoch
         self._canary = f"{self._name}:{epoch}{'{' + tag + '}' if tag else ''}".encode()
         heard = self._canary if self._tracking else channel(self._node.endpoint.db, self._canary)
         self.echo = (heard, INVALIDATED if self._tracking else b"hincrby")
         return self._canary
 
     async def send(self, number: int) -> None:
-        """Send heartbeat ``number``; the answer goes to ``answered``."""
+        """Send heartbeat ``number``; its epoch and the answer go to ``answered``."""
         if self.proof is Proof.PONG:
             if self.feed is not None:
                 self.feed.ping(b"%d" % number)
             return
         wire = await self._node.attach()
-        wire.call(*self._command(number), self._answered)
+        wire.call(*self._command(number), partial(self._answered, self._epoch))
 
     def _command(self, number: int) -> tuple[bytes, int]:
         """One write that the feed tells of exactly once, its TTL renewed; how many replies it gets.
@@ -80,7 +83,12 @@ class Pulse:
         for reply in result:
             if isinstance(reply, ErrorReply):
                 raise refusal(reply, self._node.name, doing=f"{self._words} on edgeprofile:canary:*")
-        return int(result[0] or 0) + 1 if self._tracking else int(result[0])
+        try:
+            return int(result[0] or 0) + 1 if self._tracking else int(result[0])
+        except (TypeError, ValueError) as error:
+            raise ProtocolViolation(
+                f"{self._node.name} answered a heartbeat with no number", node=self._node.name
+            ) from error
 
     @property
     def _words(self) -> str:

@@ -219,13 +219,19 @@ class Session:
             if self._over.done():
                 self._over.result()
 
-    def _answered(self, result: list[Any] | BaseException) -> None:
-        """The answer to the heartbeat that is out."""
+    def _answered(self, epoch: int, result: list[Any] | BaseException) -> None:
+        """The answer to a heartbeat of an epoch, or what came instead; nothing hangs on one whose epoch is over."""
+        if epoch != self._node.keeper.authority.epoch:
+            return
         try:
             value = self._pulse.value(result)
         except EdgeProfileError as error:
             self._end(error)
-            return
+        else:
+            self._counted(value)
+
+    def _counted(self, value: int) -> None:
+        """The heartbeat that is out was answered with this number."""
         with self._lock:
             same = self._node.keeper.authority.beat_answered(value)
             if not same:
@@ -272,7 +278,7 @@ class Session:
 
     def feed_pong(self, text: bytes) -> None:
         """Part of `Listener`."""
-        self._answered([int(text)])
+        self._counted(int(text))
 
     def feed_lost(self, cause: Exception) -> None:
         """Part of `Listener`."""
