@@ -163,8 +163,23 @@ class BlockingWire:
         connection.sendall(b"".join([call.payload for call in batch]))
 
     def _receive(self, deadline: float) -> None:
-        for reply in self._reader.feed(self._took(self._read(deadline))):
-            self._deal(reply)
+        replies = self._reader.feed(self._took(self._read(deadline)))
+        if not self._deal_all(replies):
+            for reply in replies:
+                self._deal(reply)
+
+    def _deal_all(self, replies: list[Any]) -> bool:
+        """The usual case: everything that one lone caller waits for has come at once. `False`: it is not that case."""
+        with self._mutex:
+            if len(self._in_flight) != 1:
+                return False
+            call = self._in_flight[0]
+            if call.replies or len(replies) != call.expects or not call.sound(replies):
+                return False
+            call.replies = replies
+            self._in_flight.popleft()
+        call.rouse()
+        return True
 
     def _took(self, data: bytes) -> bytes:
         if not data:
