@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.config import Config, from_mapping, load
 from edgeprofile.encoded import EncodedReads
-from edgeprofile.engine import Engine
 from edgeprofile.errors import InvalidIdentity
 from edgeprofile.hits import MISS, Hits, JsonHits, miss
 from edgeprofile.profile import decode, decode_model
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from edgeprofile.core.keeper import Identity
+    from edgeprofile.engine import Engine
     from edgeprofile.engine.lookup import Answer
     from edgeprofile.metrics import DestinationStatus, Stats
     from edgeprofile.profile import Profile
@@ -32,17 +31,22 @@ T = TypeVar("T")
 START_TIMEOUT = 10.0
 
 
-def _config(given: Config | str | Path | Mapping[str, Any] | None) -> Config:
-    if isinstance(given, Config):
+def make_engine(given: Config | str | Path | Mapping[str, Any] | Engine | None) -> Engine:
+    """The engine for a client's first argument; engines bring asyncio along, which importing this module need not."""
+    from edgeprofile.engine import Engine  # noqa: PLC0415 (asyncio is most of what the package would take to import)
+
+    if isinstance(given, Engine):
         return given
-    return from_mapping(given, "the mapping given") if isinstance(given, Mapping) else load(given)
+    if isinstance(given, Config):
+        return Engine(given)
+    return Engine(from_mapping(given, "the mapping given") if isinstance(given, Mapping) else load(given))
 
 
 class _Face:
     """What both clients have in common: everything that waits for nobody."""
 
     def __init__(self, config: Config | str | Path | Mapping[str, Any] | Engine | None = None) -> None:
-        self._engine = config if isinstance(config, Engine) else Engine(_config(config))
+        self._engine = make_engine(config)
         self._hits = Hits(self._slow, self._engine.default_tree())
         self._json_hits = JsonHits(self._engine.trees())
         self._sampler = self._engine.sampler()
@@ -457,11 +461,11 @@ class AsyncClient(_Face):
     async def start(self, timeout: float = START_TIMEOUT) -> None:
         """Connect now and wait until every destination is coherent, or declared as unproven; as `Client.start`."""
         self._engine.start()
-        await asyncio.to_thread(self._engine.wait_ready, timeout)
+        await self._engine.aside(lambda: self._engine.wait_ready(timeout))
 
     async def close(self) -> None:
         """End all connections and the engine's thread. Later lookups raise `ClosedError`."""
-        await asyncio.to_thread(self._engine.close)
+        await self._engine.aside(self._engine.close)
 
     async def _read(
         self, entity: str, id_type: str, value: str, destination: str | None, timeout: float | None

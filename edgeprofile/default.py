@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from edgeprofile.client import AsyncClient, Client
+from edgeprofile.client import AsyncClient, Client, make_engine
 from edgeprofile.config import Config, from_keywords, from_mapping
-from edgeprofile.engine import Engine
 from edgeprofile.errors import ConfigurationError
 from edgeprofile.hits import Hits
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from edgeprofile.config import Keywords
+    from edgeprofile.engine import Engine
     from edgeprofile.metrics import Stats
     from edgeprofile.profile import Profile
 
@@ -47,7 +47,7 @@ class _Default:
 
     def configure(self, config: Config) -> None:
         """Use this configuration from now on."""
-        engine = Engine(config)
+        engine = make_engine(config)
         self.close()
         with self._lock:
             self._install(engine)
@@ -64,7 +64,7 @@ class _Default:
         clients = self._clients
         if clients is None:
             with self._lock:
-                clients = self._clients or self._install(Engine(from_keywords()))
+                clients = self._clients or self._install(make_engine(from_keywords()))
         return clients
 
     def _install(self, engine: Engine) -> tuple[Client, AsyncClient]:

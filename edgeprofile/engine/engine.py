@@ -217,6 +217,11 @@ class Engine:
         worst = min(sessions, key=lambda session: session.rank, default=None)
         return worst.reason if worst is not None else str(upstream.trouble or "no lookup has been made yet")
 
+    @staticmethod
+    async def aside(call: Callable[[], None]) -> None:
+        """Call what waits on another thread, so that the loop goes on."""
+        await asyncio.to_thread(call)
+
     def on_fork(self, call: Callable[[], None]) -> None:
         """Have a function called in forked children, once this engine is whole there."""
         self._forked.append(call)
