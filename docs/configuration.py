@@ -34,6 +34,7 @@ _TYPES: dict[type[inspect.Type], str] = {
     inspect.IntType: "whole number",
     inspect.FloatType: "number",
     inspect.VarTupleType: "list of text",
+    inspect.DictType: "table",
 }
 
 

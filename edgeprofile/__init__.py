@@ -17,6 +17,7 @@ from edgeprofile.errors import (
     ConfigurationError,
     EdgeProfileError,
     InvalidIdentity,
+    InvalidProjection,
     LookupTimeout,
     NotificationsOff,
     Overloaded,
@@ -27,12 +28,14 @@ from edgeprofile.errors import (
     ServerRefused,
     ServiceError,
     TraitsMismatch,
+    UnknownBundle,
     UnknownDestination,
     UsageError,
     WrongType,
 )
 from edgeprofile.metrics import DestinationStatus, Stats
 from edgeprofile.profile import Profile
+from edgeprofile.projection import Projection
 
 __all__ = [
     "AccessDenied",
@@ -46,10 +49,12 @@ __all__ = [
     "EdgeProfileError",
     "EncodedProfile",
     "InvalidIdentity",
+    "InvalidProjection",
     "LookupTimeout",
     "NotificationsOff",
     "Overloaded",
     "Profile",
+    "Projection",
     "ProtocolViolation",
     "ReadOnlyProfile",
     "RedisUnavailable",
@@ -58,6 +63,7 @@ __all__ = [
     "ServiceError",
     "Stats",
     "TraitsMismatch",
+    "UnknownBundle",
     "UnknownDestination",
     "UsageError",
     "WrongType",

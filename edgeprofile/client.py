@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from edgeprofile.bundles import AsyncBundle, Bundle, projection
 from edgeprofile.config import Config, from_mapping, load
 from edgeprofile.encoded import EncodedReads
 from edgeprofile.errors import InvalidIdentity
@@ -266,6 +267,10 @@ class Client(_Face):
                 found[value] = self._present(answer, model, type)
         return found
 
+    def bundle(self, name: str) -> Bundle:
+        """This client's profiles as the bundle of that name in the configuration has them; raises `UnknownBundle`."""
+        return Bundle(self, projection(self.config, name))
+
     def delete(
         self,
         entity: str,
@@ -426,6 +431,10 @@ class AsyncClient(_Face):
             for value, answer in zip(missing, answers, strict=True):
                 found[value] = self._present(answer, model, type)
         return found
+
+    def bundle(self, name: str) -> AsyncBundle:
+        """This client's profiles as the bundle of that name in the configuration has them; raises `UnknownBundle`."""
+        return AsyncBundle(self, projection(self.config, name))
 
     def peek_json(self, entity: str, id_type: str, value: str, *, destination: str) -> bytes | None:
         """The encoded ``data`` of a cached, fresh profile: ``{}`` for one that is known to be absent; None for a miss."""

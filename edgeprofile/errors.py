@@ -5,8 +5,10 @@
     EdgeProfileError
     ├── UsageError                      the caller or the operator must change something; a retry will not help
     │   ├── ConfigurationError          an option is missing or wrong (file, option, value, allowed)
+    │   ├── InvalidProjection           a projection that contradicts itself (member)
     │   ├── InvalidIdentity             an entity, id type or id value that cannot name a profile
     │   ├── UnknownDestination          no Redis destination of that id is configured
+    │   ├── UnknownBundle               no bundle of that name is configured
     │   ├── AmbiguousDestination        several destinations are configured and none was named
     │   ├── TraitsMismatch              the traits do not fit the type that was asked for
     │   ├── ReadOnlyProfile             a profile was to be changed in place (also a TypeError)
@@ -34,6 +36,7 @@ __all__ = [
     "ConfigurationError",
     "EdgeProfileError",
     "InvalidIdentity",
+    "InvalidProjection",
     "LookupTimeout",
     "NotificationsOff",
     "Overloaded",
@@ -44,6 +47,7 @@ __all__ = [
     "ServerRefused",
     "ServiceError",
     "TraitsMismatch",
+    "UnknownBundle",
     "UnknownDestination",
     "UsageError",
     "WrongType",
@@ -78,6 +82,23 @@ class InvalidIdentity(UsageError, ValueError):
     def __init__(self, message: str, *, member: str) -> None:
         super().__init__(message)
         self.member = member
+
+
+class InvalidProjection(UsageError, ValueError):
+    """A projection that contradicts itself; ``member`` says where: ``models``, ``traits`` or ``defaults``."""
+
+    def __init__(self, message: str, *, member: str) -> None:
+        super().__init__(message)
+        self.member = member
+
+
+class UnknownBundle(UsageError, LookupError):
+    """No bundle of that name is configured; ``known`` lists those that are."""
+
+    def __init__(self, bundle: object, known: tuple[str, ...]) -> None:
+        super().__init__(f"no bundle {bundle!r} is configured; configured: {', '.join(known) or 'none'}")
+        self.bundle = bundle
+        self.known = known
 
 
 class UnknownDestination(UsageError, LookupError):

@@ -7,11 +7,11 @@ the option is written in a file, and tells everything that prints options what m
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, get_args, get_type_hints
+from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-__all__ = ["MASK", "Count", "Duration", "FilePath", "Fraction", "Secret", "Section", "Size", "mask"]
+__all__ = ["MASK", "Count", "Duration", "FilePath", "Fraction", "Secret", "Section", "Size", "Table", "mask"]
 
 Duration = Annotated[float, msgspec.Meta(extra={"kind": "duration"})]
 """Seconds, written as text with a unit: ``"500ms"``."""
@@ -35,6 +35,27 @@ MASK: Final = "***"
 _CREDENTIALS = re.compile(
     r"((?:^|(?<=://))[^/@:\s]*:)[^/\s]+(?=@)|((?<=[?&])\w*(?:password|secret|token|key)\w*=)[^&\s]+", re.IGNORECASE
 )
+
+
+V = TypeVar("V")
+
+
+class Table(dict[str, V]):
+    """A dict that does not change, so that what holds it can be hashed."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_args: object, **_options: object) -> NoReturn:
+        raise TypeError("a configuration does not change: make another one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none, because it changes
+        return hash(frozenset(self))
+
+    def __reduce__(self) -> tuple[type[Table[V]], tuple[dict[str, V]]]:
+        return Table, (dict(self),)
 
 
 def mask(text: str) -> str:

@@ -13,24 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from edgeprofile.errors import UsageError
+from edgeprofile.errors import InvalidProjection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Projection", "ProjectionError"]
+__all__ = ["Projection"]
 
 _Texts: TypeAlias = Mapping[str, "msgspec.Raw | bytes"]
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-class ProjectionError(UsageError, ValueError):
-    """A projection that contradicts itself; ``member`` says where."""
-
-    def __init__(self, message: str, *, member: str) -> None:
-        super().__init__(message)
-        self.member = member
 
 
 class Projection:
@@ -43,7 +35,7 @@ class Projection:
             is there and null stays null.
 
     Raises:
-        ProjectionError: There is a default for what is not kept.
+        InvalidProjection: There is a default for what is not kept.
     """
 
     __slots__ = ("_defaults", "_encoded_defaults", "_models", "_traits", "_wanted")
@@ -102,10 +94,12 @@ class Projection:
     def _check(self) -> None:
         for name, default in self._defaults.items():
             if self._models is not None and name not in self._models:
-                raise ProjectionError(f'there is a default for the model "{name}", which is not kept', member="models")
+                raise InvalidProjection(
+                    f'there is a default for the model "{name}", which is not kept', member="models"
+                )
             for trait in default if isinstance(default, Mapping) else [name]:
                 if self._traits is not None and trait not in self._wanted:
-                    raise ProjectionError(f'there is a default for "{trait}", which is not kept', member="traits")
+                    raise InvalidProjection(f'there is a default for "{trait}", which is not kept', member="traits")
 
 
 def _encoded(default: object) -> _Texts | bytes:

@@ -11,6 +11,7 @@ from edgeprofile.config.address import Endpoint, parse_listener, parse_seeds
 from edgeprofile.config.effective import effective
 from edgeprofile.config.keywords import Keywords
 from edgeprofile.config.model import (
+    BundleConfig,
     CacheConfig,
     Config,
     Destination,
@@ -23,6 +24,7 @@ from edgeprofile.config.source import from_keywords, from_mapping, load
 from edgeprofile.units import parse_duration, parse_size
 
 __all__ = [
+    "BundleConfig",
     "CacheConfig",
     "Config",
     "Destination",

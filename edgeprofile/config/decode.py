@@ -15,7 +15,7 @@ from msgspec import inspect
 from edgeprofile.config import schema
 from edgeprofile.config.draft import undotted
 from edgeprofile.config.explain import explained, unknown
-from edgeprofile.config.model import Config, RedisConfig
+from edgeprofile.config.model import BundleConfig, Config, RedisConfig
 from edgeprofile.config.suggest import nearest
 from edgeprofile.errors import ConfigurationError
 from edgeprofile.units import parse_duration, parse_size
@@ -36,6 +36,7 @@ _UNITS = {"duration": parse_duration, "size": parse_size}
 def decode(draft: Draft) -> Config:
     """Build the configuration; raises `ConfigurationError` with source, option, value and what is allowed."""
     prepared = _prepared(draft, schema.shape(), draft.data, ())
+    _check_bundles(draft, prepared.get("bundles"))
     try:
         config = msgspec.convert(prepared, Config)
     except msgspec.ValidationError as error:
@@ -50,6 +51,16 @@ def decode(draft: Draft) -> Config:
     return config
 
 
+def _check_bundles(draft: Draft, bundles: Any) -> None:
+    """Refuse what fits no bundle: for msgspec the names of a table's keys are not part of the way to an option."""
+    for name, bundle in bundles.items() if isinstance(bundles, Mapping) else ():
+        try:
+            msgspec.convert(bundle, BundleConfig)
+        except msgspec.ValidationError as error:
+            complaint, _, place = str(error).partition(" - at `$")
+            raise explained(f"{complaint} - at `$.bundles.{name}{place or '`'}", draft) from None
+
+
 def _prepared(draft: Draft, described: inspect.Type, value: Any, option: Option) -> Any:
     """The value as msgspec shall see it; what does not fit its type is left for msgspec to refuse."""
     kind, described = schema.kind_of(described), schema.plain(described)
@@ -57,6 +68,8 @@ def _prepared(draft: Draft, described: inspect.Type, value: Any, option: Option)
         return _prepared_struct(draft, described, value, option)
     if isinstance(described, inspect.VarTupleType) and isinstance(value, (list, tuple)):
         return [_prepared(draft, described.item_type, item, (*option, index)) for index, item in enumerate(value)]
+    if isinstance(described, inspect.DictType) and isinstance(value, Mapping):
+        return {name: _prepared(draft, described.value_type, item, (*option, name)) for name, item in value.items()}
     if isinstance(value, str) and not draft.is_literal(option):
         value = _expanded(draft, value, option)
     return _read(draft, kind, value, option)

@@ -34,6 +34,8 @@ def written(described: inspect.Type, value: Any) -> Any:
         }
     if isinstance(value, (list, tuple)) and isinstance(described, inspect.VarTupleType):
         return [written(described.item_type, item) for item in value]
+    if isinstance(value, dict) and isinstance(described, inspect.DictType):
+        return {name: written(described.value_type, item) for name, item in value.items()}
     return _text(kind, value)
 
 

@@ -61,6 +61,8 @@ def _at(option: Option, value: Any) -> tuple[Any, inspect.Type, str | None]:
             described = next(field.type for field in described.fields if field.encode_name == step)
         elif isinstance(described, inspect.VarTupleType):
             described = described.item_type
+        elif isinstance(described, inspect.DictType):
+            described = described.value_type
     return value, schema.plain(described), schema.kind_of(described)
 
 

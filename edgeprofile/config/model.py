@@ -5,19 +5,29 @@ The names in a file are the names here in camelCase. Durations are seconds and s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from edgeprofile.config import rules
 from edgeprofile.config.address import parse_seeds
-from edgeprofile.options import Count, Duration, FilePath, Fraction, Secret, Section, Size
+from edgeprofile.options import Count, Duration, FilePath, Fraction, Secret, Section, Size, Table
+from edgeprofile.projection import Projection
 from edgeprofile.reverse_etl.settings import SyncConfig
 
 if TYPE_CHECKING:
     from edgeprofile.config.address import Endpoint
 
-__all__ = ["CacheConfig", "Config", "Destination", "FeedConfig", "LimitsConfig", "RedisConfig", "SidecarConfig"]
+__all__ = [
+    "BundleConfig",
+    "CacheConfig",
+    "Config",
+    "Destination",
+    "FeedConfig",
+    "LimitsConfig",
+    "RedisConfig",
+    "SidecarConfig",
+]
 
 
 class RedisConfig(Section, frozen=True, kw_only=True):
@@ -219,6 +229,27 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     warm_before_ready: bool = False
 
 
+class BundleConfig(Section, frozen=True, kw_only=True):
+    """What an application wants of a profile, under a name of its own.
+
+    Attributes:
+        models: Names of the models to keep, in this order; all of them unless given.
+        traits: Names of the traits to keep of each model; all of them unless given.
+        defaults: What a profile shall hold where it lacks it: a table of traits for each model.
+    """
+
+    models: tuple[str, ...] | None = None
+    traits: tuple[str, ...] | None = None
+    defaults: dict[str, Any] = msgspec.field(default_factory=Table)
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "defaults", Table(self.defaults))
+
+    def projection(self) -> Projection:
+        """The projection that the bundle names."""
+        return Projection(self.models, self.traits, self.defaults)
+
+
 class Config(Section, frozen=True, kw_only=True):
     """Everything that EdgeProfile reads from a file, the environment or keywords.
 
@@ -227,6 +258,7 @@ class Config(Section, frozen=True, kw_only=True):
         cache: The local cache.
         feed: The feed of changes.
         limits: Deadlines and bounds.
+        bundles: Projections of profiles, by name.
         sidecar: The HTTP service.
         sync: The reverse ETL; absent where there is none.
 
@@ -237,8 +269,10 @@ class Config(Section, frozen=True, kw_only=True):
     cache: CacheConfig = CacheConfig()
     feed: FeedConfig = FeedConfig()
     limits: LimitsConfig = LimitsConfig()
+    bundles: dict[str, BundleConfig] = msgspec.field(default_factory=Table)
     sidecar: SidecarConfig = SidecarConfig()
     sync: SyncConfig | None = None
 
     def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "bundles", Table(self.bundles))
         rules.check(self)

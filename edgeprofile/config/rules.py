@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from edgeprofile.config.address import TLS, parse_listener, parse_seeds
-from edgeprofile.errors import ConfigurationError
+from edgeprofile.errors import ConfigurationError, InvalidProjection
 from edgeprofile.options import mask
 from edgeprofile.units import format_duration, format_size
 
@@ -48,7 +48,14 @@ _POSITIVE = {
 
 def check(config: Config) -> None:
     """Raise `ConfigurationError` for the first complaint about ``config``."""
-    parts = (_destinations(config), _positive(config), _freshness(config), _listeners(config.sidecar), _sync(config))
+    parts = (
+        _destinations(config),
+        _positive(config),
+        _freshness(config),
+        _bundles(config),
+        _listeners(config.sidecar),
+        _sync(config),
+    )
     for option, message in chain.from_iterable(parts):
         raise ConfigurationError(message, option=option)
 
@@ -136,6 +143,14 @@ def _freshness(config: Config) -> Iterator[Complaint]:
     if cache.ttl < cache.max_staleness:
         ttl = format_duration(cache.ttl)
         yield "cache.ttl", f'"{ttl}" is shorter than maxStaleness ("{staleness}"): no entry would live that long'
+
+
+def _bundles(config: Config) -> Iterator[Complaint]:
+    for name, bundle in config.bundles.items():
+        try:
+            bundle.projection()
+        except InvalidProjection as error:
+            yield f"bundles.{name}.{error.member}", str(error)
 
 
 def _listeners(sidecar: SidecarConfig) -> Iterator[Complaint]:

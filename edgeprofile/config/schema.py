@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from edgeprofile.config.draft import Option
 
-__all__ = ["PREFIX", "Known", "kind_of", "known", "known_by_keyword", "known_by_variable", "plain", "shape"]
+__all__ = ["NAME", "PREFIX", "Known", "kind_of", "known", "known_by_keyword", "known_by_variable", "plain", "shape"]
 
 PREFIX = "EDGEPROFILE_"
+
+NAME = "NAME"
+"""Stands for the name of a section that users name themselves."""
 
 _KEYWORD_SECTIONS = ("destinations", "cache", "feed", "limits")
 _RENAMED = {"id": "destination_id", "mode": "feed_mode"}
@@ -47,7 +50,7 @@ def shape() -> inspect.StructType:
 
 @functools.cache
 def known() -> tuple[Known, ...]:
-    """Every option, in the order of the Structs; those of lists as of their first item."""
+    """Every option, in the order of the Structs; those of lists as of their first item, those of tables as of `NAME`."""
     return tuple(_walk(shape(), ()))
 
 
@@ -87,6 +90,8 @@ def _walk(struct: inspect.StructType, option: Option) -> Iterator[Known]:
             yield from _walk(described, place)
         elif isinstance(described, inspect.VarTupleType) and isinstance(described.item_type, inspect.StructType):
             yield from _walk(described.item_type, (*place, 0))
+        elif isinstance(described, inspect.DictType) and isinstance(described.value_type, inspect.StructType):
+            yield from _walk(described.value_type, (*place, NAME))
         else:
             yield Known(place, field, struct.cls, _variable(place, field), _keyword(place, field))
 
@@ -96,7 +101,7 @@ def _variable(place: Option, field: inspect.Field) -> str | None:
         return None
     if place[0] == "destinations":
         return PREFIX + _RENAMED.get(field.name, field.name).upper()
-    return None if 0 in place else f"{PREFIX}{place[0]}_{field.name}".upper()
+    return None if {0, NAME} & {*place} else f"{PREFIX}{place[0]}_{field.name}".upper()
 
 
 def _keyword(place: Option, field: inspect.Field) -> str | None:

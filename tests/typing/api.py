@@ -15,6 +15,8 @@ from edgeprofile import (
     Config,
     ConfigurationError,
     DestinationStatus,
+    EdgeProfileError,
+    EncodedProfile,
     LookupTimeout,
     Profile,
     ServiceError,
@@ -68,6 +70,8 @@ def a_client_of_ones_own(config: Config) -> None:
         assert_type(client.get("user", "email", "a", type=dict[str, Features]), dict[str, Features] | None)
         assert_type(client.peek("user", "email", "a"), Profile | None)
         assert_type(client.delete("user", [("email", "a"), ("user_id", "1")]), int)
+        assert_type(client.bundle("checkout").get("user", "email", "a"), dict[str, Any])
+        assert_type(client.bundle("checkout").get_many("user", "email", ["a"]), dict[str, dict[str, Any]])
         assert_type(client.stats().hits, int)
         assert_type(client.status(), dict[str, DestinationStatus])
     Client("edgeprofile.toml").close()
@@ -83,6 +87,10 @@ async def an_async_client_of_ones_own() -> None:
         assert_type(await client.get("user", "email", "a", model="features", type=Features), Features | None)
         assert_type(await client.get_json("user", "email", "a"), bytes)
         assert_type(client.peek_json("user", "email", "a", destination="2D"), bytes | None)
+        assert_type(client.encoded.peek("user", "email", "a", destination="2D"), EncodedProfile | None)
+        assert_type(await client.encoded.get("user", "email", "a"), EncodedProfile)
+        assert_type(await client.encoded.get_many("user", [("email", "a")]), list[EncodedProfile | EdgeProfileError])
+        assert_type(await client.bundle("checkout").get("user", "email", "a"), dict[str, Any])
         assert_type(await client.delete("user", [("email", "a")], destination="2D"), int)
 
 

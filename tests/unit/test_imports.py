@@ -91,13 +91,13 @@ LAYERS = (
     ("edgeprofile.core", "edgeprofile.config"),
     ("edgeprofile.store",),
     ("edgeprofile.engine", "edgeprofile.encoded", "edgeprofile.hits", "edgeprofile.reverse_etl"),
-    ("edgeprofile.client", "edgeprofile.default"),
+    ("edgeprofile.bundles", "edgeprofile.client", "edgeprofile.default"),
     ("edgeprofile",),
     ("edgeprofile_sidecar",),
     ("edgeprofile.cli", "edgeprofile.demo", "edgeprofile.__main__"),
 )
 CACHE = tuple(f"edgeprofile.{name}" for name in ("core", "engine", "encoded", "hits", "client", "default", "metrics"))
-PUBLIC = ("edgeprofile", "edgeprofile.config", "edgeprofile.errors", "edgeprofile.metrics")
+PUBLIC = ("edgeprofile", "edgeprofile.config", "edgeprofile.errors", "edgeprofile.metrics", "edgeprofile.projection")
 
 
 @functools.cache

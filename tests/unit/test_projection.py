@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeprofile.errors import InvalidProjection
 from edgeprofile.profile import Profile, decode, encode_hash
-from edgeprofile.projection import Projection, ProjectionError
+from edgeprofile.projection import Projection
 
 PROFILE = {
     "features": {"churn": 0.42, "country": None, "tags": ["a", {"b": 1}]},
@@ -79,7 +80,7 @@ def test_a_default_does_not_mend_a_model_that_is_no_object():
     ],
 )
 def test_a_default_for_what_is_not_kept_is_refused(given, member):
-    with pytest.raises(ProjectionError, match="not kept") as refused:
+    with pytest.raises(InvalidProjection, match="not kept") as refused:
         Projection(**given)
     assert refused.value.member == member
 
@@ -93,7 +94,7 @@ def test_encoded_and_decoded_profiles_are_projected_alike(profile, models, trait
 def test_so_are_defaults(profile, defaults, models):
     try:
         projection = Projection(models, None, defaults)
-    except ProjectionError:
+    except InvalidProjection:
         return
     both(projection, profile)
 

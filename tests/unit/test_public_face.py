@@ -17,7 +17,7 @@ from edgeprofile import errors
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (ROOT / "edgeprofile", ROOT / "sidecar/edgeprofile_sidecar")
 FUNCTIONS = {"aget", "aget_many", "close", "configure", "get", "get_many", "peek", "stats"}
-CLASSES = {"AsyncClient", "Client", "Config", "DestinationStatus", "EncodedProfile", "Profile", "Stats"}
+CLASSES = {"AsyncClient", "Client", "Config", "DestinationStatus", "EncodedProfile", "Profile", "Projection", "Stats"}
 
 MODULE_LINES, MEDIAN_MODULE = 500, 170
 FUNCTION_LINES, MEDIAN_FUNCTION = 60, 8
