@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgeprofile.core.keeper import Identity
     from edgeprofile.engine import Engine
     from edgeprofile.engine.lookup import Answer
+    from edgeprofile.engine.warming import Known
     from edgeprofile.metrics import DestinationStatus, Stats
     from edgeprofile.profile import Profile
 
@@ -92,6 +93,15 @@ class _Face:
     def status(self) -> dict[str, DestinationStatus]:
         """Where the coherence of each destination stands, by destination id."""
         return self._engine.status()
+
+    def hot(self, most: int = 100_000) -> list[Known]:
+        """The profiles in use, as tuples of destination, entity, id type and value: those used lately come first.
+
+        Kept and given to `AsyncClient.warm` after a restart, they spare its first callers the way to Redis.
+        """
+        from edgeprofile.engine.warming import hot  # noqa: PLC0415 (as above)
+
+        return hot(self._engine, most)
 
     def _slow(self, *args: Any) -> Any:
         """What a hit cannot answer; a task has to go on by itself."""
@@ -471,6 +481,18 @@ class AsyncClient(_Face):
         """Connect now and wait until every destination is coherent, or declared as unproven; as `Client.start`."""
         self._engine.start()
         await self._engine.aside(lambda: self._engine.wait_ready(timeout))
+
+    async def warm(self, profiles: Iterable[Known], *, timeout: float = 60.0) -> int:
+        """Read the profiles that `hot` named, many in a round trip, until the cache is full; how many were read.
+
+        What names no profile of a configured destination is passed over, and no lookup is counted. To be called after
+        `start`: what is read before the feed is proved does not live long. Raises what Redis did, or `LookupTimeout`
+        after ``timeout`` seconds.
+        """
+        from edgeprofile.engine.warming import warm  # noqa: PLC0415 (as above)
+
+        self._engine.start()
+        return await warm(self._engine, profiles, timeout)
 
     async def close(self) -> None:
         """End all connections and the engine's thread. Later lookups raise `ClosedError`."""

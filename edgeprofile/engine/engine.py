@@ -410,14 +410,19 @@ class Engine:
 
     def _fetch_again(self, identities: list[Identity]) -> int:
         """Begin refreshes, on the engine's loop; how many began."""
-        with self.lock:
-            fills = [fill for identity in identities if (fill := self._begin_again(identity)) is not None]
-            self.in_flight += len(fills)
+        fills = self.begin(identities, refresh=True)
         self._stream(self.batches(fills))
         return len(fills)
 
-    def _begin_again(self, identity: Identity) -> Fill | None:
-        """A refresh, unless somebody reads the profile already, or nobody knows where it is."""
+    def begin(self, identities: Iterable[Identity], *, refresh: bool) -> list[Fill]:
+        """Register fetches that nobody waits for, of what is neither cached nor being read, to be sent next."""
+        with self.lock:
+            fills = [fill for identity in identities if (fill := self._begin(identity, refresh=refresh)) is not None]
+            self.in_flight += len(fills)
+        return fills
+
+    def _begin(self, identity: Identity, *, refresh: bool) -> Fill | None:
+        """A fetch, unless somebody reads the profile already, or nobody knows where it is."""
         try:
             node = self.node(identity)
         except RedisUnavailable:
@@ -425,7 +430,7 @@ class Engine:
         now = self.clock()
         if node.keeper.join(identity, now) is not None or node.keeper.find(identity, now) is not None:
             return None
-        fill = node.keeper.begin(identity, now, refresh=True)
+        fill = node.keeper.begin(identity, now, refresh=refresh)
         fill.where = node
         return fill
 
