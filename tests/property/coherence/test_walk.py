@@ -1,0 +1,68 @@
+"""No promise breaks, whatever happens: a random walk through a simulated world, and the mutants that it must catch.
+
+`WALK_SEED=123 pytest tests/property/coherence` walks that seed first. `WALK_STEPS=100e6` says how far to go instead of
+what the depth of the tests says.
+"""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.support.walk import LENGTH, MUTANTS, NEVER_ALONE, World, search, told
+
+DEEP = os.environ.get("EDGEPROFILE_TEST_DEPTH") == "deep"
+STEPS = int(float(os.environ.get("WALK_STEPS", "100e6" if DEEP else "1.5e6")))
+SEED = int(os.environ.get("WALK_SEED", str(random.SystemRandom().getrandbits(48))))
+ENOUGH_TO_KILL = 4_000_000
+SLOWEST = 30_000  # steps a second, on a machine that does much else
+
+
+@pytest.mark.limit(60 + STEPS / SLOWEST)
+def test_no_promise_breaks() -> None:
+    begun = time.perf_counter()
+    walked = search(SEED, STEPS)
+    if walked.find is not None:
+        pytest.fail(f"{walked.find.how}\nWALK_SEED={walked.find.seed}\n{told(walked.find.seed)}", pytrace=False)
+    print(f"{walked.steps:,} steps from seed {SEED}, {walked.steps / (time.perf_counter() - begun):,.0f} a second")
+    assert min(walked.seen.values()) > walked.steps / 2_000, f"the walk hardly saw anything: {dict(walked.seen)}"
+
+
+@pytest.mark.limit(60 + ENOUGH_TO_KILL / SLOWEST)
+@pytest.mark.parametrize("guard", MUTANTS)
+def test_the_walk_breaks_the_rules_without(guard: str) -> None:
+    walked = search(0, ENOUGH_TO_KILL, MUTANTS[guard])
+    assert walked.find is not None, f"not one of {walked.steps:,} steps needed the guard: {guard}"
+    print(f"without {guard}: {walked.find.how} after {walked.find.steps:,} steps, in {walked.find.step} of its world")
+
+
+@pytest.mark.limit(300)
+@pytest.mark.skipif(not DEEP, reason="millions of steps")
+@pytest.mark.parametrize("guard", ["token before send", "poison on event", "drop on event", "identity of tokens"])
+def test_staleness_alone_gives_away_the_lack_of(guard: str) -> None:
+    walked = search(0, 20 * ENOUGH_TO_KILL, MUTANTS[guard], strict=False)
+    assert walked.find is not None
+    assert walked.find.promise == "bounded staleness"
+
+
+def test_the_check_of_the_epoch_is_a_second_line_of_defence() -> None:
+    assert search(0, 300_000, NEVER_ALONE).find is None
+
+
+def test_a_seed_is_a_world() -> None:
+    def walk() -> tuple[str, int]:
+        world = World(SEED)
+        world.walk(LENGTH)
+        return str(world), world.oracle.hits
+
+    assert walk() == walk()
+
+
+def test_a_broken_walk_can_be_told() -> None:
+    rules = MUTANTS["drop on event"]
+    find = search(0, ENOUGH_TO_KILL, rules).find
+    assert find is not None
+    story = told(find.seed, rules)
+    assert find.how in story
+    assert "look_up" in story
