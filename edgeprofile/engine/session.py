@@ -221,7 +221,8 @@ class Session:
 
     def _answered(self, epoch: int, result: list[Any] | BaseException) -> None:
         """The answer to a heartbeat of an epoch, or what came instead; nothing hangs on one whose epoch is over."""
-        if epoch != self._node.keeper.authority.epoch:
+        authority = self._node.keeper.authority
+        if epoch != authority.epoch or authority.phase is Phase.DOWN:
             return
         try:
             value = self._pulse.value(result)
