@@ -6,6 +6,7 @@ import pytest
 
 from edgeprofile.core.coherence import Phase, Proof
 from tests.support.walk import TOO_RARE, Broken, Rules, World
+from tests.support.walk.engine import EngineRules
 
 
 def calm_world(rules: type[Rules] = Rules, *, strict: bool = True) -> World:
@@ -68,8 +69,9 @@ def flush_behind_old_replies(world: World) -> None:
     look_up(world)
 
 
-def test_answers_to_earlier_epochs_prove_nothing() -> None:
-    flush_behind_old_replies(calm_world())
+@pytest.mark.parametrize("rules", [Rules, EngineRules])
+def test_answers_to_earlier_epochs_prove_nothing(rules: type[Rules]) -> None:
+    flush_behind_old_replies(calm_world(rules))
 
 
 def test_else_they_hide_a_flush() -> None:

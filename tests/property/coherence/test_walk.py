@@ -4,6 +4,7 @@
 what the depth of the tests says.
 """
 
+import logging
 import os
 import random
 import time
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from tests.support.walk import LENGTH, MUTANTS, NEVER_ALONE, World, search, told
+from tests.support.walk.engine import EngineRules
 
 DEEP = os.environ.get("EDGEPROFILE_TEST_DEPTH") == "deep"
 STEPS = int(float(os.environ.get("WALK_STEPS", "100e6" if DEEP else "1.5e6")))
@@ -27,6 +29,14 @@ def test_no_promise_breaks() -> None:
         pytest.fail(f"{walked.find.how}\nWALK_SEED={walked.find.seed}\n{told(walked.find.seed)}", pytrace=False)
     print(f"{walked.steps:,} steps from seed {SEED}, {walked.steps / (time.perf_counter() - begun):,.0f} a second")
     assert min(walked.seen.values()) > walked.steps / 2_000, f"the walk hardly saw anything: {dict(walked.seen)}"
+
+
+@pytest.mark.limit(60 + STEPS / SLOWEST)
+def test_nor_with_the_engines_own_session(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "edgeprofile")
+    find = search(SEED, STEPS // 5, EngineRules).find
+    if find is not None:
+        pytest.fail(f"{find.how}\nWALK_SEED={find.seed}\n{told(find.seed, EngineRules)}", pytrace=False)
 
 
 @pytest.mark.limit(60 + ENOUGH_TO_KILL / SLOWEST)

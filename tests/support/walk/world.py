@@ -64,6 +64,7 @@ class Source:
     id = "d"
 
     def __init__(self, *, legacy: bool) -> None:
+        self.legacy = legacy
         self.layout = Layout("w", self.id, legacy=legacy)
 
     def identity(self, entity: str, id_type: str, value: str) -> Identity:
