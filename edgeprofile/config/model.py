@@ -183,6 +183,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         max_batch: Ids that one batch or one delete may name.
         max_batch_bytes: Largest request body of a batch or a delete.
         max_header_bytes: Largest request line, and largest single header.
+        cors_origins: Origins whose pages may ask, such as `https://shop.example`; `*` for all of them.
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.
         write_timeout: How long a caller may take to read an answer.
@@ -212,6 +213,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     max_batch: Count = 1_000
     max_batch_bytes: Size = 1 << 20
     max_header_bytes: Size = 16 << 10
+    cors_origins: tuple[str, ...] = ()
     header_timeout: Duration = 10.0
     body_timeout: Duration = 10.0
     write_timeout: Duration = 30.0

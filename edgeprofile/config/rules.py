@@ -54,6 +54,7 @@ def check(config: Config) -> None:
         _freshness(config),
         _bundles(config),
         _listeners(config.sidecar),
+        _origins(config.sidecar),
         _sync(config),
     )
     for option, message in chain.from_iterable(parts):
@@ -151,6 +152,13 @@ def _bundles(config: Config) -> Iterator[Complaint]:
             bundle.projection()
         except InvalidProjection as error:
             yield f"bundles.{name}.{error.member}", str(error)
+
+
+def _origins(sidecar: SidecarConfig) -> Iterator[Complaint]:
+    for index, origin in enumerate(sidecar.cors_origins):
+        if not re.fullmatch(r"\*|https?://[^\s/?#]+", origin):
+            message = f'"{origin}" is no origin: write "https://host", without a path, or "*"'
+            yield f"sidecar.corsOrigins[{index}]", message
 
 
 def _listeners(sidecar: SidecarConfig) -> Iterator[Complaint]:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from edgeprofile.projection import Projection
 from edgeprofile_sidecar import members
 from edgeprofile_sidecar.answers import INVALID_DESTINATION, UNAUTHORIZED, Answer, error
 from edgeprofile_sidecar.members import Flawed, FlawedMember, Unreadable
+from edgeprofile_sidecar.selection import NO_BUNDLES, Wanted, projection
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
 
     from edgeprofile_sidecar.tokens import Grant
 
@@ -32,7 +34,8 @@ A = TypeVar("A", bound=Aimed)
 class Question(msgspec.Struct, frozen=True, gc=False):
     """One profile of one destination.
 
-    ``head`` is the beginning of the answer's body, up to the value of ``data``.
+    ``head`` is the beginning of the answer's body, up to the value of ``data``; ``projection`` is what is wanted of the
+    profile, `None` for all of it.
     """
 
     destination: str
@@ -40,13 +43,14 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     id_type: str
     value: str
     head: bytes
+    projection: Projection | None = None
 
 
 Asked: TypeAlias = Question | Flawed | Unreadable
 """What a body was found to be."""
 
 
-class _Body(msgspec.Struct, rename="camel", gc=False):
+class _Body(Wanted, rename="camel", gc=False):
     entity: msgspec.Raw = msgspec.Raw()
     id: msgspec.Raw = msgspec.Raw()
     destination_id: msgspec.Raw = msgspec.Raw()
@@ -55,14 +59,14 @@ class _Body(msgspec.Struct, rename="camel", gc=False):
 _body = msgspec.json.Decoder(_Body)
 
 
-def read(body: bytes) -> Asked:
+def read(body: bytes, bundles: Mapping[str, Projection] = NO_BUNDLES) -> Asked:
     """Read a request's body (UTF-8 JSON); members that are not of the contract are skipped."""
     found = members.whole(body, _body)
     if isinstance(found, Unreadable):
         return found
     destination = members.destination(found.destination_id)
     try:
-        return _question(destination, found)
+        return _question(destination, found, bundles)
     except FlawedMember as flaw:
         return Flawed(destination, str(flaw))
 
@@ -89,8 +93,8 @@ def answer(question: Question, data: bytes, headers: bytes = b"", tag: bytes = b
     return Answer(200, b"%b%b}" % (question.head, data), headers, tag)
 
 
-def _question(destination: str, found: _Body) -> Question:
+def _question(destination: str, found: _Body, bundles: Mapping[str, Projection]) -> Question:
     entity = members.text(found.entity, "entity")
     named = members.identity(found.id)
     head = b'{"entity":%b,"id":%b,"data":' % (found.entity, named.echo)
-    return Question(destination, entity, named.id_type, named.value, head)
+    return Question(destination, entity, named.id_type, named.value, head, projection(found, bundles))

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from edgeprofile.projection import Projection
 from edgeprofile_sidecar import members
 from edgeprofile_sidecar.answers import Answer, error
 from edgeprofile_sidecar.members import Flawed, FlawedMember, Named, Unreadable
+from edgeprofile_sidecar.selection import NO_BUNDLES, Wanted, projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Asked", "Batch", "Misnamed", "answer", "found", "misnamed", "read", "refused"]
 
@@ -24,15 +26,16 @@ class Misnamed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Profiles of one destination; ``echo`` is the entity's JSON text."""
+    """Profiles of one destination; ``echo`` is the entity's JSON text, ``projection`` what is wanted of each."""
 
     destination: str
     entity: str
     echo: bytes
     ids: tuple[Named | Misnamed, ...]
+    projection: Projection | None = None
 
 
-class _Body(msgspec.Struct, rename="camel", gc=False):
+class _Body(Wanted, rename="camel", gc=False):
     entity: msgspec.Raw = msgspec.Raw()
     ids: msgspec.Raw = msgspec.Raw()
     destination_id: msgspec.Raw = msgspec.Raw()
@@ -45,7 +48,7 @@ Asked: TypeAlias = Batch | Flawed | Unreadable
 """What a body was found to be."""
 
 
-def read(body: bytes, most: int) -> Asked:
+def read(body: bytes, most: int, bundles: Mapping[str, Projection] = NO_BUNDLES) -> Asked:
     """Read a request's body (UTF-8 JSON), which may name ``most`` ids."""
     told = members.whole(body, _body)
     if isinstance(told, Unreadable):
@@ -53,7 +56,8 @@ def read(body: bytes, most: int) -> Asked:
     destination = members.destination(told.destination_id)
     try:
         entity = members.text(told.entity, "entity")
-        return Batch(destination, entity, bytes(told.entity), _ids(told.ids, most))
+        ids = _ids(told.ids, most)
+        return Batch(destination, entity, bytes(told.entity), ids, projection(told, bundles))
     except FlawedMember as flaw:
         return Flawed(destination, str(flaw))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp.hdrs import AUTHORIZATION, IF_NONE_MATCH
 
 from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, with_message
 from edgeprofile_sidecar.bodies import arriving, at_hand
 from edgeprofile_sidecar.freshness import unless
+from edgeprofile_sidecar.targets import origin_form
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -39,6 +41,17 @@ class Endpoints:
         asked = self._service.ask(body, grant)
         answer = asked if isinstance(asked, Answer) else await self._service.fetch(asked)
         return unless(answer, request.headers.getall(IF_NONE_MATCH)) if IF_NONE_MATCH in request.headers else answer
+
+    async def profile(self, request: web.BaseRequest) -> Answer:
+        """Answer one profile that is named in the target; whoever keeps the answer has to ask whether it still holds."""
+        grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
+        if grant is None:
+            return UNAUTHORIZED
+        answer = await self._service.profile(origin_form(request.raw_path), grant)
+        if answer.status != 200:
+            return answer
+        answer = msgspec.structs.replace(answer, headers=answer.headers + b"Cache-Control: private, no-cache\r\n")
+        return unless(answer, request.headers.getall(IF_NONE_MATCH, ()))
 
     async def batch(self, request: web.BaseRequest) -> Answer:
         """Answer many profiles."""

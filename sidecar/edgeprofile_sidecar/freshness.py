@@ -50,6 +50,6 @@ def headers(found: EncodedProfile, tag: bytes, seconds: float = 0.0) -> bytes:
 def unless(answer: Answer, wanted_not: Iterable[str]) -> Answer:
     """The answer, or 304 if its tag is among those of ``If-None-Match`` headers."""
     text = ",".join(wanted_not)
-    if not answer.tag or (text.strip() != "*" and answer.tag.decode() not in _TAG.findall(text)):
+    if not text or not answer.tag or (text.strip() != "*" and answer.tag.decode() not in _TAG.findall(text)):
         return answer
     return Answer(304, b"", answer.headers)

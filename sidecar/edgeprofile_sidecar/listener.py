@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import uuid4
 
 from aiohttp import HttpVersion11
+from aiohttp.hdrs import ORIGIN
 
-from edgeprofile_sidecar import answers
+from edgeprofile_sidecar import answers, targets
 from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, render
 from edgeprofile_sidecar.connection import Reply, Server
+from edgeprofile_sidecar.cors import Cors
 from edgeprofile_sidecar.deadlines import Deadlines
 from edgeprofile_sidecar.endpoints import Endpoints
 from edgeprofile_sidecar.logs import origin, request_id
@@ -58,6 +60,7 @@ class Listener:
         self._config = config
         self._counters = counters
         self._peers = Peers(config.auth_failures)
+        self._cors = Cors(config.cors_origins) if config.cors_origins else None
         self._nowhere = _Route("other", {})
         endpoints = Endpoints(service, config)
         routes = (
@@ -66,6 +69,7 @@ class Listener:
             _Route("/v2/activation/batch", {"POST": endpoints.batch}),
         )
         self._routes = {route.path: route for route in routes}
+        self._profiles = _Route("/v2/profiles", {"GET": endpoints.profile, "HEAD": endpoints.profile})
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
@@ -79,12 +83,12 @@ class Listener:
         identity = self._identify(request)
         try:
             # A path as it was sent is the common case; a query or a whole URL is cut off only where that finds nothing.
-            route = self._routes.get(request.raw_path) or self._routes.get(request.rel_url.raw_path) or route
+            route = self._routes.get(request.raw_path) or self._find(request.raw_path)
             action = route.methods.get(request.method)
             if self._counters.in_flight > self._config.max_in_flight:
                 answer = _worded(answers.BUSY, request)
             else:
-                answer = await action(request) if action else _misrouted(route)
+                answer = await action(request) if action else self._misrouted(route, request)
         except asyncio.CancelledError:
             if not self.deadlines.caught(task):
                 raise
@@ -119,6 +123,21 @@ class Listener:
         self._counters.rate_limited += 1
         return answers.too_often(early)
 
+    def _find(self, target: str) -> _Route:
+        path = targets.origin_form(target)
+        if targets.matches(path):
+            return self._profiles
+        return self._routes.get(path.partition("?")[0], self._nowhere)
+
+    def _misrouted(self, route: _Route, request: web.BaseRequest) -> Answer:
+        if not route.methods:
+            return answers.NO_SUCH_ROUTE
+        if self._cors is not None and request.method == "OPTIONS":
+            allowed = self._cors.preflight(request.headers.get(ORIGIN), route.methods)
+            if allowed is not None:
+                return allowed
+        return answers.method_not_allowed(", ".join(sorted(route.methods)))
+
     def _account(self, route: _Route, request: web.BaseRequest, answer: Answer, seconds: float) -> None:
         method = request.method if request.method in _METHODS else "other"
         self._counters.answered(route.path, method, answer.status, seconds)
@@ -129,13 +148,11 @@ class Listener:
     def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes) -> Reply:
         close = self.closing or not request.keep_alive or not request.content.is_eof()
         more = CLOSE if close else b"" if request.version >= HttpVersion11 else KEEP_ALIVE
+        if self._cors is not None:
+            more += self._cors.headers(request.headers.get(ORIGIN))
         wire = render(answer, self.server.date(), identity + more, bodiless=request.method == "HEAD")
         return Reply(wire, answer.status, close=close)
 
 
 def _worded(answer: Answer, request: web.BaseRequest) -> Answer:
     return answers.with_message(answer) if request.method == "DELETE" else answer
-
-
-def _misrouted(route: _Route) -> Answer:
-    return answers.method_not_allowed(", ".join(sorted(route.methods))) if route.methods else answers.NO_SUCH_ROUTE

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from edgeprofile import EdgeProfileError, InvalidIdentity, ServiceError
-from edgeprofile_sidecar import activation, batch, deletion, freshness
+from edgeprofile_sidecar import activation, batch, deletion, freshness, targets
 from edgeprofile_sidecar.answers import DELETE_FAILED, UNAUTHORIZED, UNAVAILABLE, Answer, failure
 from edgeprofile_sidecar.logs import Seldom
 from edgeprofile_sidecar.members import Named
 from edgeprofile_sidecar.recent import Recent
+from edgeprofile_sidecar.selection import NO_BUNDLES
 from edgeprofile_sidecar.tokens import Denial
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from edgeprofile import EncodedProfile
+    from edgeprofile import EncodedProfile, Projection
     from edgeprofile_sidecar.activation import Aimed, Question
+    from edgeprofile_sidecar.batch import Batch
     from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.deletion import Deletion
     from edgeprofile_sidecar.members import Flawed, Unreadable
@@ -89,9 +91,10 @@ class Service:
         self,
         profiles: Profiles,
         tokens: TokenSource,
-        destinations: Container[str],
+        destinations: Collection[str],
         counters: Counters,
         max_batch: int = 1_000,
+        bundles: Mapping[str, Projection] = NO_BUNDLES,
     ) -> None:
         self._profiles = profiles
         self._reads = profiles.encoded
@@ -99,6 +102,8 @@ class Service:
         self._destinations = destinations
         self._counters = counters
         self._most = max_batch
+        self._bundles = bundles
+        self._only = next(iter(destinations)) if len(destinations) == 1 else ""
         self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
         self._lately = Recent[bytes, _Lately](_KEPT)
         self._seldom = Seldom()
@@ -119,6 +124,14 @@ class Service:
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
         return asked if found is None else self._hit(asked, found)
 
+    async def profile(self, target: str, grant: Grant) -> Answer:
+        """The answer to the target of a GET, in origin form."""
+        asked = self._checked(targets.read(target, self._only, self._bundles), grant)
+        if isinstance(asked, Answer):
+            return asked
+        found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
+        return await self.fetch(asked) if found is None else self._hit(asked, found)
+
     def _checked(self, asked: A | Flawed | Unreadable, grant: Grant) -> A | Answer:
         checked = activation.check(asked, grant, self._destinations)
         if checked is UNAUTHORIZED:
@@ -126,7 +139,7 @@ class Service:
         return checked
 
     def _read(self, body: bytes) -> activation.Asked:
-        asked = activation.read(body)
+        asked = activation.read(body, self._bundles)
         return self._recent.put(body, asked) if len(body) <= _LARGEST_REMEMBERED else asked
 
     async def fetch(self, question: Question) -> Answer:
@@ -142,7 +155,7 @@ class Service:
 
     async def batch(self, body: bytes, grant: Grant) -> Answer:
         """The answer to a batch."""
-        asked = self._checked(batch.read(body, self._most), grant)
+        asked = self._checked(batch.read(body, self._most, self._bundles), grant)
         if isinstance(asked, Answer):
             return asked
         named = [each for each in asked.ids if isinstance(each, Named)]
@@ -154,7 +167,7 @@ class Service:
         refusals = [self._failed(each, asked.destination) for each in outcomes if isinstance(each, EdgeProfileError)]
         if named and refusals.count(UNAVAILABLE) == len(named):
             return UNAVAILABLE
-        return batch.answer(asked, _places(asked.ids, iter(outcomes)))
+        return batch.answer(asked, _places(asked, iter(outcomes)))
 
     async def delete(self, body: bytes, grant: Grant) -> Answer:
         """Delete what a body asks to delete, and write down whose token asked for it."""
@@ -182,6 +195,8 @@ class Service:
 
     def _hit(self, question: Question, found: EncodedProfile) -> Answer:
         """The answer from memory: within a second it is the same for the same data."""
+        if question.projection is not None:
+            return _answer(question, found)
         age = int(found.age)
         lately = self._lately.get(question.head)
         if lately is not None and lately.data is found.json and lately.age == age:
@@ -202,15 +217,18 @@ class Service:
 
 
 def _answer(question: Question, found: EncodedProfile, seconds: float = 0.0) -> Answer:
-    tag = freshness.tag(found.json)
-    return activation.answer(question, found.json, freshness.headers(found, tag, seconds), tag)
+    data = _projected(question.projection, found.json)
+    tag = freshness.tag(data)
+    return activation.answer(question, data, freshness.headers(found, tag, seconds), tag)
 
 
-def _places(
-    ids: Iterable[Named | batch.Misnamed], outcomes: Iterator[EncodedProfile | EdgeProfileError]
-) -> Iterator[bytes]:
+def _projected(projection: Projection | None, data: bytes) -> bytes:
+    return data if projection is None else projection.encoded(data)
+
+
+def _places(asked: Batch, outcomes: Iterator[EncodedProfile | EdgeProfileError]) -> Iterator[bytes]:
     """The parts of a batch's answer; ``outcomes`` are those of the ids that name something."""
-    for each in ids:
+    for each in asked.ids:
         if isinstance(each, batch.Misnamed):
             yield batch.misnamed(each)
             continue
@@ -218,4 +236,4 @@ def _places(
         if isinstance(outcome, EdgeProfileError):
             yield batch.refused(each.echo, failure(outcome))
         else:
-            yield batch.found(each.echo, outcome.json, found=outcome.found)
+            yield batch.found(each.echo, _projected(asked.projection, outcome.json), found=outcome.found)

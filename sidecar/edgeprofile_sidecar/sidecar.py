@@ -113,7 +113,8 @@ class Sidecar:
 
     def _listening(self, client: AsyncClient, tokens: TokenFile) -> Listener:
         destinations = frozenset(destination.id for destination in self._config.destinations)
-        service = Service(client, tokens, destinations, self._counters, self._settings.max_batch)
+        bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
+        service = Service(client, tokens, destinations, self._counters, self._settings.max_batch, bundles)
         return Listener(service, self._settings, self._counters)
 
     async def _open_admin(self, bound: Bound, client: AsyncClient, tokens: TokenFile) -> None:

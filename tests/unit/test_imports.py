@@ -31,10 +31,13 @@ PURE = (
     "edgeprofile_sidecar.activation",
     "edgeprofile_sidecar.answers",
     "edgeprofile_sidecar.batch",
+    "edgeprofile_sidecar.cors",
     "edgeprofile_sidecar.deletion",
     "edgeprofile_sidecar.headers",
     "edgeprofile_sidecar.members",
     "edgeprofile_sidecar.recent",
+    "edgeprofile_sidecar.selection",
+    "edgeprofile_sidecar.targets",
     "edgeprofile_sidecar.tokens",
 )
 IMPURE = [
