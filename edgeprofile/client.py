@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.bundles import AsyncBundle, Bundle, projection
-from edgeprofile.config import Config, from_mapping, load
 from edgeprofile.encoded import EncodedReads
-from edgeprofile.errors import InvalidIdentity
-from edgeprofile.hits import MISS, Hits, JsonHits, miss
-from edgeprofile.profile import decode, decode_model
+from edgeprofile.face import Face
+from edgeprofile.hits import MISS, BoundHits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from edgeprofile.core.keeper import Identity
+    from edgeprofile.config import Config
     from edgeprofile.engine import Engine
     from edgeprofile.engine.lookup import Answer
     from edgeprofile.engine.warming import Known
-    from edgeprofile.metrics import DestinationStatus, Stats
     from edgeprofile.profile import Profile
 
 __all__ = ["AsyncClient", "Client"]
@@ -33,134 +29,7 @@ T = TypeVar("T")
 START_TIMEOUT = 10.0
 
 
-def make_engine(given: Config | str | Path | Mapping[str, Any] | Engine | None) -> Engine:
-    """The engine for a client's first argument; engines bring asyncio along, which importing this module need not."""
-    from edgeprofile.engine import Engine  # noqa: PLC0415 (asyncio is most of what the package would take to import)
-
-    if isinstance(given, Engine):
-        return given
-    if isinstance(given, Config):
-        return Engine(given)
-    return Engine(from_mapping(given, "the mapping given") if isinstance(given, Mapping) else load(given))
-
-
-class _Face:
-    """What both clients have in common: everything that waits for nobody."""
-
-    def __init__(self, config: Config | str | Path | Mapping[str, Any] | Engine | None = None) -> None:
-        self._engine = make_engine(config)
-        self._hits = Hits(self._slow, self._engine.default_tree())
-        self._json_hits = JsonHits(self._engine.trees())
-        self._sampler = self._engine.sampler()
-        if self._sampler is not None:
-            self._sampler.watch(self._hits, self._json_hits)
-        self._rebind_in_children()
-
-    @property
-    def config(self) -> Config:
-        """The configuration, as it was checked."""
-        return self._engine.config
-
-    @overload
-    def peek(self, entity: str, id_type: str, value: str, *, destination: str | None = None) -> Profile | None: ...
-    @overload
-    def peek(
-        self, entity: str, id_type: str, value: str, *, destination: str | None = None, model: str, type: type[T]
-    ) -> T | None: ...
-    def peek(
-        self,
-        entity: str,
-        id_type: str,
-        value: str,
-        *,
-        destination: str | None = None,
-        model: str | None = None,
-        type: Any = None,
-    ) -> Any:
-        """The profile if it is cached and fresh, else None; never any I/O.
-
-        Raises `InvalidIdentity`, `UnknownDestination`, `AmbiguousDestination`, `TraitsMismatch`.
-        """
-        if self._sampler is not None:
-            self._sampler.looked_up(entity, id_type, (value,), destination)
-        answer = self._engine.peek(self._identity(entity, id_type, value, destination))
-        return None if answer is None else self._present(answer, model, type)
-
-    def stats(self) -> Stats:
-        """A frozen picture of the counters and gauges of this moment."""
-        return self._engine.stats(extra_hits=self._hits.count() + self._json_hits.count())
-
-    def status(self) -> dict[str, DestinationStatus]:
-        """Where the coherence of each destination stands, by destination id."""
-        return self._engine.status()
-
-    def hot(self, most: int = 100_000) -> list[Known]:
-        """The profiles in use, as tuples of destination, entity, id type and value: those used lately come first.
-
-        Kept and given to `AsyncClient.warm` after a restart, they spare its first callers the way to Redis.
-        """
-        from edgeprofile.engine.warming import hot  # noqa: PLC0415 (as above)
-
-        return hot(self._engine, most)
-
-    def _slow(self, *args: Any) -> Any:
-        """What a hit cannot answer; a task has to go on by itself."""
-        return miss(*args)
-
-    def _identity(self, entity: str, id_type: str, value: str, destination: str | None) -> Identity:
-        return self._engine.target(destination).identity(entity, id_type, value)
-
-    def _cached(
-        self, entity: str, id_type: str, given: Iterable[str], destination: str | None, model: str | None, kind: Any
-    ) -> tuple[dict[str, Any], dict[str, Identity]]:
-        """Of several ids, what the hit path has, and the identities of the others."""
-        if isinstance(given, str | bytes):
-            raise InvalidIdentity("values must be an iterable of ids, not one id: pass [value]", member="value")
-        values = list(given)
-        target = self._engine.target(destination)
-        if destination is None and model is None and kind is None and all(type(value) is str for value in values):
-            found, values = self._hits.get_many(entity, id_type, values)
-        else:
-            found = {}
-            if self._sampler is not None:
-                self._sampler.looked_up(entity, id_type, values, destination)
-        return found, {value: target.identity(entity, id_type, value) for value in values}
-
-    def _deadline(self, timeout: float | None) -> float:
-        return self._engine.clock() + (self._engine.config.limits.timeout if timeout is None else timeout)
-
-    def _present(self, answer: Answer, model: str | None, kind: Any) -> Any:
-        """An answer as its caller wants it: a profile, one model of it, or one model as a type."""
-        if answer.raw is None:
-            return None
-        if kind is not None:
-            return decode_model(answer.raw, model, kind)
-        profile = self._profile(answer)
-        return profile if model is None else profile.get(model)
-
-    def _profile(self, answer: Answer) -> Profile:
-        assert answer.raw is not None  # noqa: S101 (asked by _present)
-        engine = self._engine
-        if answer.entry is None:
-            profile = decode(answer.raw, read_at=answer.sent, clock=engine.clock)
-        else:
-            profile = engine.view(answer.entry, answer.raw)
-        return profile.as_stale() if answer.stale else profile
-
-    def _rebind_in_children(self) -> None:
-        """After a fork the engine has a new cache. It must not hold this client, or a forgotten one would live on."""
-        engine, rebind, rebind_json = self._engine, self._hits.rebind, self._json_hits.rebind
-        engine.on_fork(lambda: rebind(engine.default_tree()))
-        engine.on_fork(lambda: rebind_json(engine.trees()))
-
-    def __del__(self) -> None:
-        engine = getattr(self, "_engine", None)
-        if engine is not None and engine.running:
-            warnings.warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self, stacklevel=2)
-            engine.close()
-
-
-class Client(_Face):
+class Client(Face):
     """Profiles for threads: any number of them may share one client.
 
     ``config`` is a `Config`, a mapping in the form of the file, the path of the file, or `None` for what the environment
@@ -223,6 +92,24 @@ class Client(_Face):
         Raises `UsageError` for what the caller has to change, `ServiceError` for what Redis or the network did.
         """
         return self._hits.get(entity, id_type, value, destination, model, type, timeout)
+
+    def lookup(self, entity: str, id_type: str, *, destination: str | None = None) -> Callable[[str], Profile | None]:
+        """A function of the id value alone, for the places that ask for one id type again and again.
+
+        It costs less than `get`, and does the same. Raises `InvalidIdentity`, `UnknownDestination`,
+        `AmbiguousDestination`; the function raises what `get` raises.
+        """
+        home = (self._identity(entity, id_type, "?", destination).destination, entity, id_type)
+        bound = self._bound.get(home)
+        if bound is None:
+            bound = BoundHits(partial(self._bound_slow, *home), self._engine.pinned(*home))
+            engine, rebind = self._engine, bound.rebind
+            engine.on_fork(lambda: rebind(engine.pinned(*home)))
+            bound = self._bound.setdefault(home, bound)
+        return bound.lookup
+
+    def _bound_slow(self, destination: str, entity: str, id_type: str, value: str) -> Any:
+        return self._slow(entity, id_type, value, destination, None, None, None)
 
     @overload
     def get_many(
@@ -334,7 +221,7 @@ class Client(_Face):
         self.close()
 
 
-class AsyncClient(_Face):
+class AsyncClient(Face):
     """Profiles for tasks, of any number of event loops. Arguments and errors are those of `Client`.
 
     ``encoded`` has lookups that decode nothing and tell where the profile came from.

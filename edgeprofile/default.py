@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from edgeprofile.client import AsyncClient, Client, make_engine
+from edgeprofile.client import AsyncClient, Client
 from edgeprofile.config import Config, from_keywords, from_mapping
 from edgeprofile.errors import ConfigurationError
+from edgeprofile.face import make_engine
 from edgeprofile.hits import Hits
 
 if TYPE_CHECKING:

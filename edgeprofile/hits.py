@@ -15,10 +15,11 @@ from edgeprofile.encoded import EncodedProfile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from edgeprofile.core.entries import Entry
     from edgeprofile.core.pool import Tree
     from edgeprofile.profile import Profile
 
-__all__ = ["MISS", "Hits", "JsonHits", "miss"]
+__all__ = ["MISS", "BoundHits", "Hits", "JsonHits", "miss"]
 
 MISS: Final = object()
 """What `miss` returns."""
@@ -36,25 +37,112 @@ class Hits:
     gives what is cached, by value, and the values that are not. The tree can be replaced while lookups run.
     """
 
-    def __init__(self, slow: Callable[..., Any], tree: Tree) -> None:  # noqa: C901 (closures over the same cells)
+    def __init__(self, slow: Callable[..., Any], tree: Tree) -> None:
+        self.get, rebind_one, count_one = _one(slow, tree)
+        self.get_many, rebind_many, count_many = _many(tree)
+        self._rebind = (rebind_one, rebind_many)
+        self._count = (count_one, count_many)
+
+    @property
+    def rebind(self) -> Callable[[Tree], None]:
+        """A function that replaces the tree, and holds neither this object nor ``slow``."""
+        one, many = self._rebind
+
+        def rebind(tree: Tree) -> None:
+            one(tree)
+            many(tree)
+
+        return rebind
+
+    def count(self) -> int:
+        """Hits so far."""
+        one, many = self._count
+        return one() + many()
+
+
+def _one(slow: Callable[..., Any], tree: Tree) -> tuple[Callable[..., Any], Callable[[Tree], None], Callable[[], int]]:
+    clock = time.monotonic
+    hits = 0
+
+    # Types declare the last four as keywords only; Python calls a function without such keywords faster.
+    def get(
+        entity: str,
+        id_type: str,
+        value: str,
+        destination: str | None = None,
+        model: str | None = None,
+        type: Any = None,
+        timeout: float | None = None,
+    ) -> Any:
+        nonlocal hits
+        try:
+            entry = tree[entity][id_type][value]
+            now = clock()
+            if now < entry.ready_until and model is None and destination is None and type is None:
+                data = entry.data
+                if now < entry.lease.until:
+                    if not entry.used:
+                        entry.used = True
+                    hits += 1
+                    return data
+        except (KeyError, TypeError):
+            pass
+        return slow(entity, id_type, value, destination, model, type, timeout)
+
+    def rebind(new: Tree) -> None:
+        nonlocal tree
+        tree = new
+
+    return get, rebind, lambda: hits
+
+
+def _many(
+    tree: Tree,
+) -> tuple[Callable[..., tuple[dict[str, Any], list[str]]], Callable[[Tree], None], Callable[[], int]]:
+    clock = time.monotonic
+    hits = 0
+
+    def get_many(entity: str, id_type: str, values: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+        nonlocal hits
+        found = dict.fromkeys(values)
+        try:
+            entries = tree[entity][id_type]
+        except (KeyError, TypeError):
+            return found, list(found)
+        missing = []
+        now = clock()
+        for value in found:
+            entry = entries.get(value)
+            if entry is not None and now < entry.ready_until:
+                data = entry.data
+                if now < entry.lease.until:
+                    entry.used = True
+                    found[value] = data
+                    continue
+            missing.append(value)
+        hits += len(found) - len(missing)
+        return found, missing
+
+    def rebind(new: Tree) -> None:
+        nonlocal tree
+        tree = new
+
+    return get_many, rebind, lambda: hits
+
+
+class BoundHits:
+    """The ``lookup`` of one id type: ``lookup(value)`` from its entries alone; ``slow`` takes the value."""
+
+    def __init__(self, slow: Callable[[str], Any], entries: dict[str, Entry]) -> None:
         clock = time.monotonic
         hits = 0
 
-        # Types declare the last four as keywords only; Python calls a function without such keywords faster.
-        def get(
-            entity: str,
-            id_type: str,
-            value: str,
-            destination: str | None = None,
-            model: str | None = None,
-            type: Any = None,
-            timeout: float | None = None,
-        ) -> Any:
+        def lookup(value: str) -> Any:
             nonlocal hits
             try:
-                entry = tree[entity][id_type][value]
+                entry = entries[value]
                 now = clock()
-                if now < entry.ready_until and model is None and destination is None and type is None:
+                if now < entry.ready_until:
                     data = entry.data
                     if now < entry.lease.until:
                         if not entry.used:
@@ -63,38 +151,16 @@ class Hits:
                         return data
             except (KeyError, TypeError):
                 pass
-            return slow(entity, id_type, value, destination, model, type, timeout)
+            return slow(value)
 
-        def get_many(entity: str, id_type: str, values: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-            nonlocal hits
-            found = dict.fromkeys(values)
-            try:
-                entries = tree[entity][id_type]
-            except (KeyError, TypeError):
-                return found, list(found)
-            missing = []
-            now = clock()
-            for value in found:
-                entry = entries.get(value)
-                if entry is not None and now < entry.ready_until:
-                    data = entry.data
-                    if now < entry.lease.until:
-                        entry.used = True
-                        found[value] = data
-                        continue
-                missing.append(value)
-            hits += len(found) - len(missing)
-            return found, missing
-
-        def rebind(new: Tree) -> None:
-            nonlocal tree
-            tree = new
+        def rebind(new: dict[str, Entry]) -> None:
+            nonlocal entries
+            entries = new
 
         def count() -> int:
             return hits
 
-        self.get = get
-        self.get_many = get_many
+        self.lookup = lookup
         self.rebind = rebind
         self.count = count
 

@@ -123,6 +123,11 @@ class Engine:
         """The entries of the destination that need not be named; none where there are several."""
         return self.cache.tree(next(iter(self.targets))) if len(self.targets) == 1 else {}
 
+    def pinned(self, destination: str, entity: str, id_type: str) -> dict[str, Entry]:
+        """The entries of one id type, a dict that stays the same one."""
+        with self.lock:
+            return self.cache.space(destination, entity, id_type, pin=True).entries
+
     def trees(self) -> dict[str, Tree]:
         """The entries of every destination, by its id."""
         return {destination: self.cache.tree(destination) for destination in self.targets}

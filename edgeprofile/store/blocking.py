@@ -130,7 +130,7 @@ class BlockingWire:
             self._break(error)
         except BaseException as error:
             self._break(error)
-            if call.error is None:  # an interrupt; or an answer too many, and which of them was ours cannot be known
+            if call.error is None or not isinstance(error, Exception):  # an interrupt is this thread's own
                 raise
 
     def _leave(self, call: _Call) -> None:

@@ -316,3 +316,23 @@ def test_the_lag_of_the_feed_is_measured_once_for_each_heartbeat(client):
     stats = client.stats()
     assert sum(count for _, count in stats.fence_seconds) <= stats.beats
     assert 0 < stats.fence_seconds_sum < stats.beats
+
+
+def test_a_bound_lookup_is_the_same_lookup(redis_db):
+    write(redis_db, a=1)
+    with edgeprofile.Client(configuration(redis_db.address)) as client:
+        client.start()
+        lookup = client.lookup("user", "email")
+        assert lookup("ada@example.com") == {"m": {"a": 1}}
+        cached(client)
+        before = client.stats()
+        assert lookup("ada@example.com") is client.get(*ADA)
+        assert client.stats().hits == before.hits + 2
+        assert lookup("nobody") is None
+        write(redis_db, a=2)
+        until(lambda: lookup("ada@example.com") == {"m": {"a": 2}}, 2, "the write is seen")
+        assert client.lookup("user", "email") is lookup
+        with pytest.raises(edgeprofile.InvalidIdentity, match="int"):
+            lookup(42)
+        with pytest.raises(edgeprofile.InvalidIdentity, match="entity"):
+            client.lookup("", "email")

