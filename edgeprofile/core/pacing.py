@@ -26,7 +26,7 @@ class Pacing:
             return None
         last = self._last.get(key)
         self._waiting.add(key)
-        return 0.0 if last is None else max(0.0, last + self._gap - now)
+        return 0.0 if last is None else min(self._gap, max(0.0, last + self._gap - now))
 
     def begun(self, key: bytes, now: float) -> None:
         """The key is being read."""
