@@ -56,6 +56,7 @@ COMMANDS = (
         "token", "edgeprofile_sidecar.tokens_command", "create, list and revoke access tokens of the sidecar", "sidecar"
     ),
     Command("sync", "edgeprofile.reverse_etl.command", "bring profiles from the warehouse to Redis", "sync"),
+    Command("doctor", "edgeprofile.doctor.command", "say what is wrong with Redis, rights and data, and what to do"),
     Command("demo", "edgeprofile.demo.command", "see it work, on an embedded server and generated users", "all"),
 )
 

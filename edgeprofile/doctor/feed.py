@@ -1,0 +1,168 @@
+"""The feed, alive: the product's own sessions run for a moment, with a quick heartbeat, and are watched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from edgeprofile.doctor.findings import failure, fine, warning
+from edgeprofile.engine import Engine
+from edgeprofile.engine.session import Session
+from edgeprofile.metrics import Counters, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from edgeprofile.config import Config
+    from edgeprofile.doctor.findings import Finding
+    from edgeprofile.engine.node import Node
+    from edgeprofile.engine.upstream import Upstream
+
+__all__ = ["fence", "state", "watch"]
+
+_PROOFS: Final = 20
+"""Heartbeats that are measured for each node."""
+_QUICK: Final = 0.08
+"""Seconds: the bound while the doctor watches, for four heartbeats each."""
+
+
+class _Durations(Histogram):
+    """Every duration, in seconds, as it comes."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._told = told
+
+    def observe(self, seconds: float) -> None:
+        """Keep one."""
+        self.seconds.append(seconds)
+        self._told()
+
+
+class _Bed:
+    """One node under observation."""
+
+    def __init__(self, session: Session, durations: _Durations, task: asyncio.Task[None]) -> None:
+        self.session = session
+        self.durations = durations
+        self.task = task
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is nothing to wait for."""
+        if self.session.ready:
+            return len(self.durations.seconds) >= _PROOFS
+        return self.session.hopeless and self.session.state != "starting"
+
+
+class _Ward:
+    """Runs a session for each node of a deployment: what the engine would do, with counters for each."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.beds: dict[Node, _Bed] = {}
+        self._engine = engine
+        self._news = asyncio.Event()
+
+    def open(self, upstream: Upstream, node: Node) -> None:
+        """Part of `Sessions`."""
+        counters = Counters()
+        counters.fence_seconds = durations = _Durations(self._news.set)
+        engine = self._engine
+        session = Session(
+            node, upstream.targets, engine.config, engine.lock, counters, lambda _changed: None, self._news.set
+        )
+        task = asyncio.get_running_loop().create_task(session.run(), name=f"edgeprofile-doctor {node.name}")
+        self.beds[node] = _Bed(session, durations, task)
+
+    def shut(self, node: Node) -> None:
+        """Part of `Sessions`."""
+        self.beds.pop(node).task.cancel()
+
+    async def until_decided(self, timeout: float) -> None:
+        """Until every node has shown how it stands, or ``timeout`` seconds have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not (self.beds and all(bed.is_decided for bed in self.beds.values())):
+                    self._news.clear()
+                    await self._news.wait()
+
+    async def end(self) -> None:
+        """Cancel the sessions and wait for their ends."""
+        tasks = [bed.task for bed in self.beds.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def watch(config: Config, timeout: float) -> dict[str, list[Finding]]:
+    """Watch the deployment of a configuration's destinations; what was found, by the node's address."""
+    quick = min(_QUICK, config.cache.max_staleness)
+    cache = msgspec.structs.replace(config.cache, max_staleness=quick, audit_fraction=0.0)
+    engine = Engine(msgspec.structs.replace(config, cache=cache))
+    (upstream,) = engine.upstreams
+    ward = _Ward(engine)
+    follow = asyncio.get_running_loop().create_task(upstream.follow(ward), name="edgeprofile-doctor-follow")
+    begun = time.monotonic()
+    try:
+        await ward.until_decided(timeout)
+        took = time.monotonic() - begun
+        return {node.name: _found(bed, config, took) for node, bed in ward.beds.items()}
+    finally:
+        follow.cancel()
+        await asyncio.gather(follow, return_exceptions=True)
+        await ward.end()
+        for node in upstream.nodes:
+            node.close()
+
+
+def _found(bed: _Bed, config: Config, took: float) -> list[Finding]:
+    findings = [state(bed.session.state, bed.session.reason, config)]
+    if bed.session.ready:
+        findings.append(fence(bed.durations.seconds, config.cache.max_staleness, took))
+    return findings
+
+
+def state(name: str, reason: str, config: Config) -> Finding:
+    """What the state of a session means."""
+    if name == "live":
+        return fine("feed", _LIVE[config.feed.mode, config.feed.heartbeat])
+    if name == "unproven":
+        return warning("feed", f"unproven: {reason}", "grant the rights above, or accept the weaker promise")
+    if name == "notifications off":
+        return failure("feed", reason, _SWITCH_ON)
+    return failure("feed", f"{name}: {reason}", "see the checks above")
+
+
+def fence(seconds: Iterable[float], max_staleness: float, took: float) -> Finding:
+    """How long heartbeats take, from being sent until they are proved, beside the time that they have."""
+    proofs = sorted(seconds)
+    room = max_staleness / 4
+    if not proofs:
+        return warning("fence", f"no heartbeat was proved within {took:.1f} s", "see the checks above")
+    what = (
+        f"a heartbeat is proved within {median(proofs) * 1000:.1f} ms (median), {proofs[-1] * 1000:.1f} ms (longest "
+        f"of {len(proofs)}); one is due every {room * 1000:g} ms"
+    )
+    if median(proofs) >= max_staleness:
+        return failure("fence", what, f"raise cache.maxStaleness above {median(proofs) * 5:.1g} s: nothing is ever hit")
+    if proofs[-1] > room:
+        return warning("fence", what, "raise cache.maxStaleness, or bring Redis nearer: hits pause when one is late")
+    return fine("fence", what)
+
+
+_LIVE: Final = {
+    ("keyspace", "canary"): "a heartbeat was written, and its event came back",
+    ("keyspace", "ping"): "subscribed; PINGs prove it, a flush is noticed within feed.verifyInterval",
+    ("tracking", "canary"): "a heartbeat was written, and its invalidation came back",
+    ("tracking", "ping"): "tracked; PINGs prove it, a flush is told by the server",
+}
+_SWITCH_ON: Final = (
+    "CONFIG SET notify-keyspace-events KA (and the same in the server's configuration file), "
+    'or set feed.mode = "tracking", which needs no flags'
+)
