@@ -89,12 +89,15 @@ class Lookups:
     def read_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a thread; the misses of one node share a round trip, all nodes work at once."""
         plans = self._plans(identities, ThreadWaiter, own=True)
-        batches = self._batches(plans)
-        if len(batches) > 1:
-            self._engine.send(batches)
-        elif batches:
-            self._run(batches[0], deadline)
-        outcomes = [(plan.identity, self._thread_outcome(plan, deadline)) for plan in plans]
+        try:
+            batches = self._batches(plans)
+            if len(batches) > 1:
+                self._engine.send(batches)
+            elif batches:
+                self._run(batches[0], deadline)
+            outcomes = [(plan.identity, self._thread_outcome(plan, deadline)) for plan in plans]
+        finally:
+            self._leave(plans)
         return [out if isinstance(out, Answer) else self.read(who, deadline) for who, out in outcomes]
 
     async def aread(self, identity: Identity, deadline: float) -> Answer:
@@ -103,7 +106,7 @@ class Lookups:
         while True:
             outcome = await self._atry(identity, deadline)
             if isinstance(outcome, Redirected) and outcome.ask:
-                outcome = await self._aask_there(identity, outcome)
+                outcome = await self._aask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
                 return outcome
             attempt += 1
@@ -114,17 +117,23 @@ class Lookups:
 
     async def aread_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a task; as `read_many`."""
-        plans = self._plans(identities, TaskWaiter, own=True)
-        await self._start(self._batches(plans))
-        outcomes = [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
+        outcomes = await self._atry_many(identities, deadline)
         return [out if isinstance(out, Answer) else await self.aread(who, deadline) for who, out in outcomes]
 
     async def aread_each(self, identities: Iterable[Identity], deadline: float) -> list[Answer | EdgeProfileError]:
         """As `aread_many`, with the error of a profile in its place."""
-        plans = self._plans(identities, TaskWaiter, own=True)
-        await self._start(self._batches(plans))
-        outcomes = [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
+        outcomes = await self._atry_many(identities, deadline)
         return [out if isinstance(out, Answer) else await self._aread_again(who, deadline) for who, out in outcomes]
+
+    async def _atry_many(
+        self, identities: Iterable[Identity], deadline: float
+    ) -> list[tuple[Identity, Answer | EdgeProfileError]]:
+        plans = self._plans(identities, TaskWaiter, own=True)
+        try:
+            await self._start(self._batches(plans))
+            return [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
+        finally:
+            self._leave(plans)
 
     async def _aread_again(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
         try:
@@ -139,15 +148,21 @@ class Lookups:
             return error
         if plan.mine:
             self._fetch(plan, deadline)
-        return self._thread_outcome(plan, deadline)
+        try:
+            return self._thread_outcome(plan, deadline)
+        finally:
+            self._leave((plan,))
 
     async def _atry(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
         try:
             plan = self._plan(identity, TaskWaiter, own=True)
         except RedisUnavailable as error:
             return error
-        await self._start(self._batches([plan]))
-        return await self._task_outcome(plan, deadline)
+        try:
+            await self._start(self._batches([plan]))
+            return await self._task_outcome(plan, deadline)
+        finally:
+            self._leave((plan,))
 
     def _ask_there(self, identity: Identity, to: Redirected, deadline: float) -> Answer | EdgeProfileError:
         """The slot is on its way: ask its new node for this key, once, and keep nothing."""
@@ -157,11 +172,14 @@ class Lookups:
         except EdgeProfileError as error:
             return error
 
-    async def _aask_there(self, identity: Identity, to: Redirected) -> Answer | EdgeProfileError:
+    async def _aask_there(self, identity: Identity, to: Redirected, deadline: float) -> Answer | EdgeProfileError:
         node, reading, payload, sent = self._there(identity, to)
-        wire = await node.attach()
         try:
-            return Answer(reading.there(await wire.ask(payload, 2), node.name), sent)
+            async with asyncio.timeout(deadline - sent):
+                wire = await node.attach()
+                return Answer(reading.there(await wire.ask(payload, 2), node.name), sent)
+        except TimeoutError:
+            return self._late()
         except EdgeProfileError as error:
             return error
 
@@ -178,7 +196,7 @@ class Lookups:
         except BaseException as error:
             for batch in self._batches(plans):
                 batch.fail(error)
-            self._left(sum(plan.fill is not None and not plan.mine for plan in plans))
+            self._leave(plans)
             raise
         return plans
 
@@ -284,27 +302,21 @@ class Lookups:
             return self._late()
         if plan.waiter is None:
             return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled, on this thread
-        try:
-            settled = plan.waiter.wait(deadline)
-        finally:
-            self._left(1)
-        return plan.fill.outcome if settled else self._late()
+        return plan.fill.outcome if plan.waiter.wait(deadline) else self._late()
 
     async def _task_outcome(self, plan: _Plan[TaskWaiter], deadline: float) -> Answer | EdgeProfileError:
         if plan.answer is not None:
             return plan.answer
         if plan.fill is None or plan.waiter is None:
             return self._late()
-        try:
-            settled = await plan.waiter.wait(deadline)
-        finally:
-            if not plan.mine:
-                self._left(1)
-        return plan.fill.outcome if settled else self._late()
+        return plan.fill.outcome if await plan.waiter.wait(deadline) else self._late()
 
-    def _left(self, count: int) -> None:
-        with self._engine.lock:
-            self._engine.waiters -= count
+    def _leave(self, plans: Sequence[_Plan[Waiter]]) -> None:
+        """Whoever joined a fetch waits no longer, however that ended."""
+        joined = sum(plan.fill is not None and not plan.mine for plan in plans)
+        if joined:
+            with self._engine.lock:
+                self._engine.waiters -= joined
 
     def _late(self) -> LookupTimeout:
         return LookupTimeout("Redis did not answer before the lookup's deadline (limits.timeout, or timeout=)")

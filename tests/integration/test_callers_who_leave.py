@@ -1,0 +1,72 @@
+"""Callers who are cancelled, or run into a limit, leave no trace: what is counted comes back to zero."""
+
+import asyncio
+
+import pytest
+
+from edgeprofile import AsyncClient, Overloaded
+from tests.support.clients import configuration
+from tests.support.faults import TO_CLIENT
+from tests.support.wait import until
+
+
+def quiet(client):
+    stats = client.stats()
+    return (stats.waiters, stats.in_flight) == (0, 0)
+
+
+async def leave_while_joined(client, many):
+    """One task leads, another joins its fetches, and goes when it has waited for a while."""
+    leader = asyncio.create_task(client.get_many("user", "email", ["a", "b", "c"], timeout=10.0))
+    await asyncio.sleep(0)
+    joined = asyncio.create_task(many(client))
+    await asyncio.sleep(0)
+    assert client.stats().waiters > 0
+    joined.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joined
+    return leader
+
+
+async def get_many(client):
+    return await client.get_many("user", "email", ["a", "b", "c", "d"], timeout=10.0)
+
+
+async def get(client):
+    return await client.get("user", "email", "a", timeout=10.0)
+
+
+@pytest.mark.parametrize("many", [get, get_many])
+def test_callers_who_are_cancelled(redis_db, make_proxy, many):
+    async def run():
+        proxy = make_proxy(redis_db)
+        async with AsyncClient(configuration(proxy.address, limits={"timeout": "10s"})) as client:
+            await client.start()
+            proxy.data.hold(TO_CLIENT)
+            leader = await leave_while_joined(client, many)
+            assert client.stats().waiters == 0
+            proxy.heal()
+            await leader
+            assert quiet(client)
+
+    asyncio.run(run())
+
+
+def test_callers_who_run_into_a_limit(redis_db, make_proxy):
+    async def run():
+        proxy = make_proxy(redis_db)
+        limits = {"timeout": "10s", "maxWaiters": 2}
+        async with AsyncClient(configuration(proxy.address, limits=limits)) as client:
+            await client.start()
+            proxy.data.hold(TO_CLIENT)
+            leader = asyncio.create_task(get_many(client))
+            await asyncio.sleep(0)
+            for _ in range(5):
+                with pytest.raises(Overloaded):
+                    await get_many(client)
+            assert client.stats().waiters == 0
+            proxy.heal()
+            await leader
+            await asyncio.to_thread(until, lambda: quiet(client), 5, "all fetches have ended")
+
+    asyncio.run(run())
