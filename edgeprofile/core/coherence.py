@@ -166,6 +166,10 @@ class Authority:
         self._prove()
         return True
 
+    def beat_void(self) -> None:
+        """The outstanding beat came back but proves nothing: another may be sent."""
+        self._sent = None
+
     def beat_seen(self) -> bool:
         """The event of a beat arrived on the feed. `False`: the epoch has to end, it was none of ours."""
         self._events += 1
@@ -173,6 +177,11 @@ class Authority:
             return False
         self._prove()
         return True
+
+    @property
+    def replies(self) -> int:
+        """How many heartbeats of this epoch were answered."""
+        return self._replies
 
     @property
     def outstanding(self) -> float | None:

@@ -24,7 +24,7 @@ from edgeprofile.engine.batch import Batch, Fetch
 from edgeprofile.engine.cluster import Cluster
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
-from edgeprofile.engine.session import Session
+from edgeprofile.engine.session import Session, for_operators
 from edgeprofile.engine.target import Target
 from edgeprofile.engine.thread import LoopThread
 from edgeprofile.engine.upstream import NodeMaker, Standalone, same_server
@@ -212,7 +212,11 @@ class Engine:
         if self.closed:
             return True
         ready = all(sessions and all(session.ready for session in sessions) for sessions in everything)
-        return ready or any(session.hopeless for sessions in everything for session in sessions)
+        return (
+            ready
+            or any(session.hopeless for sessions in everything for session in sessions)
+            or any(for_operators(upstream.trouble) for upstream in self.upstreams if not self._sessions_of(upstream))
+        )
 
     def _sessions_of(self, upstream: Upstream) -> list[Session]:
         return [self._sessions[node] for node in upstream.nodes if node in self._sessions]

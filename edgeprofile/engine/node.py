@@ -11,6 +11,7 @@ from edgeprofile.core.breaker import Breaker
 from edgeprofile.store.blocking import BlockingWire
 from edgeprofile.store.endpoint import sever
 from edgeprofile.store.streaming import AsyncWire
+from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -36,8 +37,10 @@ class Node:
         self.breaker = Breaker()
         self.ownership: Ownership | None = None
         self._limits = limits
+        self.witness = Witness()
         self.blocking = BlockingWire(
             endpoint,
+            self.witness,
             max_reply_bytes=limits.max_reply_bytes,
             connect_timeout=limits.connect_timeout,
             stall=limits.timeout,
@@ -57,6 +60,7 @@ class Node:
         if wire is None:
             wire = AsyncWire(
                 self.endpoint,
+                self.witness,
                 max_reply_bytes=self._limits.max_reply_bytes,
                 connect_timeout=self._limits.connect_timeout,
                 stall=stall or self._limits.timeout,
@@ -65,6 +69,14 @@ class Node:
                 self._streams[loop] = wire
             await self._tie(wire, id(loop))
         return wire
+
+    async def renew(self, stall: float) -> AsyncWire:
+        """As `attach`, but for a connection that was made from now on: addresses move, and old connections do not."""
+        with self._lock:
+            old = self._streams.pop(asyncio.get_running_loop(), None)
+        if old is not None:
+            old.close()
+        return await self.attach(stall)
 
     def close(self) -> None:
         """End every connection; those of other loops on their own threads."""

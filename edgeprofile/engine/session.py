@@ -7,16 +7,19 @@ import logging
 import math
 import random
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.backoff import Backoff
 from edgeprofile.core.coherence import Phase, Proof
 from edgeprofile.core.keeper import wanted
-from edgeprofile.engine.proving import Inspector, Pulse
-from edgeprofile.errors import AccessDenied, EdgeProfileError, NotificationsOff, ServiceError
+from edgeprofile.engine.inspector import Inspector
+from edgeprofile.engine.pulse import Pulse
+from edgeprofile.errors import AccessDenied, EdgeProfileError, NotificationsOff, ServiceError, UsageError
 from edgeprofile.keys import channel, channel_pattern
-from edgeprofile.store.endpoint import sever
-from edgeprofile.store.feed import Subscription
+from edgeprofile.store.endpoint import TlsRefused, sever
+from edgeprofile.store.feed import NoCanary, NoFeed, Subscription
 from edgeprofile.store.keyspace import KeyspaceFeed
 from edgeprofile.store.tracking import TrackingFeed
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from edgeprofile.metrics import Counters
     from edgeprofile.store.feed import Feed
 
-__all__ = ["Gap", "Session"]
+__all__ = ["Gap", "Session", "for_operators"]
 
 logger = logging.getLogger("edgeprofile")
 
@@ -42,6 +45,13 @@ _PATIENCE: Final = 5.0
 
 _PIECE: Final = 512
 """Events that are applied without letting go of the lock."""
+_STATES: Final = {
+    NotificationsOff.__name__: "notifications off",
+    "beat unseen": "notifications off",
+    "heartbeat permitted": "starting",
+    NoFeed.__name__: "unproven",
+}
+"""What the end of an epoch means, by its reason."""
 _RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "unproven", "live")
 
 
@@ -51,6 +61,11 @@ class Gap(ServiceError):
     def __init__(self, reason: str, message: str, *, node: str) -> None:
         super().__init__(message, node=node)
         self.reason = reason
+
+
+def for_operators(error: BaseException | None) -> bool:
+    """Whether somebody has to change a setting, a right or a certificate before this goes away."""
+    return isinstance(error, UsageError | AccessDenied | NotificationsOff | TlsRefused)
 
 
 class Session:
@@ -90,6 +105,7 @@ class Session:
         self.error: BaseException | None = None
         self._progress = asyncio.Event()
         self._proved_until = -math.inf
+        self._heard = False
 
     @property
     def ready(self) -> bool:
@@ -104,7 +120,7 @@ class Session:
     @property
     def hopeless(self) -> bool:
         """Whether somebody has to change a setting or a right before this can become ready."""
-        return not self.ready and isinstance(self.error, NotificationsOff | AccessDenied)
+        return not self.ready and for_operators(self.error)
 
     @property
     def rank(self) -> int:
@@ -122,26 +138,33 @@ class Session:
             while True:
                 try:
                     await self._epoch()
+                except NoCanary as error:
+                    self._counters.feed_losses[type(error).__name__] += 1
+                    self._pulse.fall_back(error)
                 except (EdgeProfileError, OSError, TimeoutError) as error:
                     self._ended(error)
-                await asyncio.sleep(self._backoff.next(random.random()))  # noqa: S311 (jitter)
+                    self._pulse.hope()
+                    await asyncio.sleep(self._backoff.next(random.random()))  # noqa: S311 (jitter)
         finally:
             self._drop_feed(None)
             self._say("closed", "the client was closed")
 
     async def _epoch(self) -> None:
         """One feed connection, from the check of the server's settings until it ends, which always raises."""
-        await self._node.attach(_PATIENCE)
-        if not self._tracking:
-            await self._inspector.check_flags()
+        await self._node.renew(_PATIENCE)
+        if self._node.ownership is None:
+            await self._inspector.check_place()
+        await self._inspector.check_flags()
         if self._node.ownership is not None:
             self._node.ownership.begin()
             await self._node.ownership.confirm()
-        self._over = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._over = self._loop.create_future()
         authority = self._node.keeper.authority
         with self._lock:
             authority.proof = self._pulse.proof
             authority.connected()
+        self._heard = False
         self._feed = self._listen(self._pulse.new_canary(authority.epoch, self._tag))
         self._pulse.feed = self._feed
         try:
@@ -171,7 +194,7 @@ class Session:
         """Heartbeats for as long as the epoch lasts."""
         interval = self._config.cache.heartbeat_interval
         authority = self._node.keeper.authority
-        await self._inspector.begin()
+        await self._inspector.begin(self._pulse.proof)
         while True:
             begun = time.monotonic()
             self._inspector.check_clock()
@@ -188,7 +211,8 @@ class Session:
                 raise Gap("beat unseen", self._unseen(), node=self._node.name)
             elif overdue and self._pulse.proof is Proof.PONG:
                 raise Gap("ping unanswered", "the feed connection does not answer", node=self._node.name)
-            await self._inspector.inspect()
+            if await self._inspector.inspect() and await self._pulse.mended():
+                raise Gap("heartbeat permitted", "the heartbeat can be written again", node=self._node.name)
             await self._rest(begun + interval)
 
     @property
@@ -235,8 +259,10 @@ class Session:
         """The heartbeat that is out was answered with this number."""
         with self._lock:
             same = self._node.keeper.authority.beat_answered(value)
-            if not same:
-                self._node.keeper.lost()
+            if same:
+                self._vouch()
+            else:
+                self._lose()
         if same:
             self._proved()
         else:
@@ -253,6 +279,7 @@ class Session:
 
     def feed_changes(self, pattern: bytes, keys: list[bytes]) -> None:
         """Part of `Listener`: the consumer's inner loop, in pieces, so that nobody waits long for the lock."""
+        self._heard = True
         self._counters.events += len(keys)
         for target in self._targets[pattern]:
             used = [entry for start in range(0, len(keys), _PIECE) for entry in self._touch(target, keys, start)]
@@ -273,18 +300,22 @@ class Session:
             return
         with self._lock:
             ours = self._node.keeper.authority.beat_seen()
+            self._vouch()
         if not ours:
             raise Gap("foreign beat", "somebody else writes this process' heartbeat", node=self._node.name)
         self._proved()
 
     def feed_pong(self, text: bytes) -> None:
         """Part of `Listener`."""
+        if self._inspector.blind and not self._heard:
+            self._in_doubt()
+            return
         self._counted(int(text))
 
     def feed_lost(self, cause: Exception) -> None:
         """Part of `Listener`."""
         with self._lock:
-            self._node.keeper.lost()
+            self._lose()
         self._end(cause)
 
     def _proved(self) -> None:
@@ -297,8 +328,16 @@ class Session:
             self._counters.fence_seconds.observe(time.monotonic() - self.watermark)
         with self._lock:
             self._node.breaker.succeeded()
-        weakness = self._pulse.weakness or self._inspector.weakness
+        weakness = "; ".join(filter(None, (self._pulse.weakness, self._inspector.weakness())))
         self._say("unproven" if weakness else "live", weakness)
+
+    def _in_doubt(self) -> None:
+        """The feed answers, but whether it would tell of a change is not known: its PINGs prove nothing yet."""
+        with self._lock:
+            self._node.keeper.authority.beat_void()
+        why = "whether notifications are on cannot be read (grant +config|get), and no change has been heard of yet"
+        self._backoff.reset()
+        self._say("unproven", f"{why}: until then every value is read again after maxStaleness")
 
     def _unseen(self) -> str:
         return (
@@ -306,17 +345,42 @@ class Session:
             "check CONFIG GET notify-keyspace-events"
         )
 
+    def _lose(self) -> None:
+        """Nothing of this epoch may be served or stored any more; called under the lock."""
+        self._node.witness.dismiss()
+        self._node.keeper.lost()
+
+    def _vouch(self) -> None:
+        """From the first proof of an epoch on, connections are asked where they lead; called under the lock."""
+        authority, witness = self._node.keeper.authority, self._node.witness
+        if authority.phase is not Phase.LIVE:
+            return
+        witness.beats = authority.replies
+        if witness.serial != authority.epoch:
+            who = self._pulse if self._pulse.proof is Proof.CANARY else self._inspector
+            witness.call(authority.epoch, who.question, who.is_same, partial(self._doubt, authority.epoch))
+
+    def _doubt(self, epoch: int) -> None:
+        """A connection leads to another server than the feed; called on the thread of whoever found out."""
+        with self._lock:
+            if epoch != self._node.keeper.authority.epoch:
+                return
+            self._lose()
+        gap = Gap("another server", f"{self._node.name} leads to another server now than before", node=self._node.name)
+        with suppress(RuntimeError):  # the loop is closed: so is the epoch
+            self._loop.call_soon_threadsafe(self._end, gap)
+
     def _end(self, cause: BaseException) -> None:
         """End the epoch: revoke first, then let the task know."""
         with self._lock:
-            self._node.keeper.lost()
+            self._lose()
         if self._over is not None and not self._over.done():
             self._over.set_exception(cause)
             self._over.exception()
 
     def _drop_feed(self, cause: Exception | None) -> None:
         with self._lock:
-            self._node.keeper.lost()
+            self._lose()
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.close(cause)
@@ -325,12 +389,7 @@ class Session:
         self.error = error
         reason = getattr(error, "reason", None) or type(error).__name__
         self._counters.feed_losses[reason] += 1
-        if isinstance(error, NotificationsOff) or reason == "beat unseen":
-            self._say("notifications off", str(error))
-        elif isinstance(error, AccessDenied) and self._pulse.fall_back(error):
-            self._say("starting", str(error))
-        else:
-            self._say("disconnected", str(error) or type(error).__name__)
+        self._say(_STATES.get(reason, "disconnected"), str(error) or type(error).__name__)
 
     def _say(self, state: str, reason: str) -> None:
         """Log a change of state once; what stays the same is only counted."""

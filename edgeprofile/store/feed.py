@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import hiredis
 
-from edgeprofile.errors import EdgeProfileError, ProtocolViolation
+from edgeprofile.errors import AccessDenied, EdgeProfileError, ProtocolViolation, ServiceError
 from edgeprofile.store.endpoint import descriptor
-from edgeprofile.store.refusals import refusal
+from edgeprofile.store.refusals import Unauthenticated, refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
@@ -21,11 +21,32 @@ if TYPE_CHECKING:
 
     from edgeprofile.store.endpoint import Endpoint, Login
 
-__all__ = ["Feed", "Listener", "Subscription", "reader"]
+__all__ = ["Feed", "Listener", "NoCanary", "NoFeed", "Subscription", "a_replica", "reader"]
 
 INCOMPLETE: Final = object()
 _MAX_FRAME: Final = 64 << 20
 """No event is longer: Redis keys end at 512 MB, ours at a URL's length; a stream without an end must not be kept."""
+
+
+class NoFeed(ServiceError):
+    """This node can be read but not be listened to: what is read of it is its own proof, for as long as that lasts."""
+
+    def __init__(self, why: str, *, node: str) -> None:
+        super().__init__(f"{why}; until then every value is read again after maxStaleness", node=node)
+
+
+class NoCanary(ServiceError):
+    """The heartbeat cannot be written (``unwritten``), or not be heard: PINGs may take its place."""
+
+    def __init__(self, why: str, *, node: str, unwritten: bool) -> None:
+        super().__init__(f"PINGs take the heartbeat's place: {why}", node=node)
+        self.unwritten = unwritten
+
+
+def a_replica(node: str) -> NoFeed:
+    """The events of a replica do not tell what a full resynchronisation brought."""
+    why = f"{node} is a replica, and a replica that is resynchronised tells nobody; name the primary in address"
+    return NoFeed(why, node=node)
 
 
 class Listener(Protocol):
@@ -148,14 +169,30 @@ class Feed(asyncio.Protocol):
     def _flush(self) -> None:
         """The frames of one read are taken."""
 
-    def _logged_in(self, frame: Any, *, doing: str) -> bool:
+    def _refused(self, reply: ErrorReply) -> ServiceError:
+        """What an error that answered no login means."""
+        doing, rule = self._asked()
+        error = refusal(reply, self._endpoint.name, doing=doing, rule=rule)
+        if isinstance(error, Unauthenticated) or not isinstance(error, AccessDenied):
+            return error
+        return self._denied(error)
+
+    def _asked(self) -> tuple[str, str]:
+        """What is waiting for an answer, and the ACL rule that it needs besides its command."""
+        raise NotImplementedError
+
+    def _denied(self, error: AccessDenied) -> ServiceError:
+        """What a missing right means."""
+        return NoFeed(str(error), node=self._endpoint.name)
+
+    def _logged_in(self, frame: Any) -> bool:
         """Check an answer. `False` if it answered the login; raises what a refusal means."""
         self._heard = True
         if self._login is not None and self._login.expects:
             self._login.admit([frame])
             return False
         if isinstance(frame, ErrorReply):
-            raise refusal(frame, self._endpoint.name, doing=doing)
+            raise self._refused(frame)
         return True
 
     def _violation(self, what: str) -> ProtocolViolation:

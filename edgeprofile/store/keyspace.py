@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeprofile.store.feed import Feed
+from edgeprofile.store.feed import Feed, NoCanary
 from edgeprofile.store.frames import Cutter
 from edgeprofile.store.resp import pack
+from edgeprofile.store.rights import CANARIES
 
 if TYPE_CHECKING:
+    from edgeprofile.errors import AccessDenied, ServiceError
     from edgeprofile.store.endpoint import Endpoint
     from edgeprofile.store.feed import Listener, Subscription
 
@@ -59,7 +61,7 @@ class KeyspaceFeed(Feed):
             self._collect(frame[1], frame[2])
             return
         self._flush()
-        if not self._logged_in(frame, doing=self._asked()):
+        if not self._logged_in(frame):
             return
         kind = frame[0] if isinstance(frame, list) and frame else None
         if kind in {b"subscribe", b"psubscribe"} and self._awaited:
@@ -87,6 +89,21 @@ class KeyspaceFeed(Feed):
             keys, self._keys = self._keys, []
             self._listener.feed_changes(self._pattern, keys)
 
-    def _asked(self) -> str:
-        texts = (*self._subscription.channels, *self._subscription.patterns)
-        return "subscribe to " + " ".join(f"&{text.decode('utf-8', 'backslashreplace')}" for text in texts)
+    def _asked(self) -> tuple[str, str]:
+        """Commands are answered in order: what waits is the first that was not acknowledged."""
+        if not self._awaited:
+            return "PING", ""
+        if self._of_canary:
+            return "SUBSCRIBE", f"&{self._subscription.prefix.decode()}{CANARIES}"
+        patterns = (pattern.decode("utf-8", "backslashreplace") for pattern in self._subscription.patterns)
+        return "PSUBSCRIBE", " ".join(f"&{pattern}" for pattern in patterns)
+
+    def _denied(self, error: AccessDenied) -> ServiceError:
+        if self._of_canary:
+            return NoCanary(str(error), node=self._endpoint.name, unwritten=False)
+        return super()._denied(error)
+
+    @property
+    def _of_canary(self) -> bool:
+        """Whether the heartbeat's channel is not acknowledged yet."""
+        return self._awaited > len(self._subscription.patterns)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from edgeprofile.store.endpoint import Endpoint, Login
+    from edgeprofile.store.witness import Witness
 
 __all__ = ["Call", "Link", "Sound", "blame", "into", "whatever"]
 
@@ -76,14 +77,28 @@ def into(answer: asyncio.Future[list[Any]]) -> Callable[[list[Any] | BaseExcepti
     return done
 
 
+def _ignore(_result: list[Any] | BaseException) -> None:
+    """Nobody waits for the answer."""
+
+
 class Link(asyncio.Protocol):
     """One connection. ``lost`` is called once, when it has ended for whatever reason.
 
     ``stall`` is how many seconds of silence, with an answer due, end it.
     """
 
-    def __init__(self, endpoint: Endpoint, *, max_reply_bytes: int, stall: float, lost: Callable[[Link], None]) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        witness: Witness,
+        *,
+        max_reply_bytes: int,
+        stall: float,
+        lost: Callable[[Link], None],
+    ) -> None:
         self._endpoint = endpoint
+        self._witness = witness
+        self._born = self._vouched = 0
         self._stall = stall
         self._lost = lost
         self._loop = asyncio.get_running_loop()
@@ -99,6 +114,7 @@ class Link(asyncio.Protocol):
         try:
             deadline = self._loop.time() + timeout
             login = self._endpoint.login()
+            self._born = self._witness.serial
             await self._endpoint.stream(self, timeout)
             if login.expects:
                 await self._log_in(login, deadline)
@@ -107,9 +123,19 @@ class Link(asyncio.Protocol):
             raise
 
     def send(self, calls: Iterable[Call]) -> None:
-        """Write the commands of all calls at once."""
+        """Write the commands of all calls at once, behind the witness' question if that is due."""
+        self._write([*self._vouching(), *calls])
+
+    def _vouching(self) -> list[Call]:
+        serial = self._witness.serial
+        if not serial or serial == self._vouched:
+            return []
+        self._vouched = serial
+        return [Call(self._witness.question, 1, _ignore, self._witness.sound(self._born))]
+
+    def _write(self, calls: list[Call]) -> None:
         if self._transport is None:
-            self._fail(list(calls), asked=0)
+            self._fail(calls, asked=0)
             return
         now = self._loop.time()
         payload = []
@@ -141,7 +167,7 @@ class Link(asyncio.Protocol):
 
     async def _ask(self, payload: bytes, expects: int) -> list[Any]:
         answer: asyncio.Future[list[Any]] = self._loop.create_future()
-        self.send([Call(payload, expects, into(answer))])
+        self._write([Call(payload, expects, into(answer))])
         return await answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.link import Call, Link, into, whatever
+from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,17 @@ class AsyncWire:
     ``stall`` is how many seconds of silence, with an answer due, end a connection. Not thread-safe: use it on its loop.
     """
 
-    def __init__(self, endpoint: Endpoint, *, max_reply_bytes: int, connect_timeout: float, stall: float) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        witness: Witness | None = None,
+        *,
+        max_reply_bytes: int,
+        connect_timeout: float,
+        stall: float,
+    ) -> None:
         self._endpoint = endpoint
+        self._witness = witness or Witness()
         self._max_reply_bytes = max_reply_bytes
         self._connect_timeout = connect_timeout
         self._stall = stall
@@ -88,7 +98,9 @@ class AsyncWire:
             self._link.send(batch)
 
     async def _connect(self) -> None:
-        link = Link(self._endpoint, max_reply_bytes=self._max_reply_bytes, stall=self._stall, lost=self._lost)
+        link = Link(
+            self._endpoint, self._witness, max_reply_bytes=self._max_reply_bytes, stall=self._stall, lost=self._lost
+        )
         try:
             await link.open(self._connect_timeout)
         except Exception as error:  # noqa: BLE001 (whatever it is, the callers must hear of it)

@@ -51,10 +51,13 @@ class TrackingFeed(Feed):
         words = [word for prefix in prefixes for word in (b"PREFIX", prefix)]
         return pack((b"HELLO", b"3"), (b"CLIENT", b"TRACKING", b"ON", b"BCAST", *words))
 
+    def _asked(self) -> tuple[str, str]:
+        return ("CLIENT TRACKING ON BCAST over RESP3" if self._greetings else "PING"), ""
+
     def _take(self, frame: Any) -> None:
         if isinstance(frame, hiredis.PushNotification):
             self._pushed(list(frame))
-        elif self._logged_in(frame, doing="HELLO 3 and CLIENT TRACKING ON BCAST"):
+        elif self._logged_in(frame):
             self._answered(frame)
 
     def _pushed(self, frame: list[Any]) -> None:
