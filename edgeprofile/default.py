@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeprofile.metrics import Stats
     from edgeprofile.profile import Profile
 
-__all__ = ["aget", "aget_many", "close", "configure", "get", "get_many", "peek", "stats"]
+__all__ = ["aget", "aget_many", "close", "configure", "get", "get_many", "peek", "stats", "use"]
 
 T = TypeVar("T")
 
@@ -48,7 +48,10 @@ class _Default:
 
     def configure(self, config: Config) -> None:
         """Use this configuration from now on."""
-        engine = make_engine(config)
+        self.use(make_engine(config))
+
+    def use(self, engine: Engine) -> None:
+        """Use this engine from now on."""
         self.close()
         with self._lock:
             self._install(engine)
@@ -236,6 +239,11 @@ def configure(
         raise ConfigurationError(f"a {type(config).__name__} is a whole configuration: say {', '.join(options)} in it")
     else:
         _default.configure(config if isinstance(config, Config) else from_mapping(config, "the mapping given"))
+
+
+def use(engine: Engine) -> None:
+    """Have the default client read through this engine; a client that was in use is closed."""
+    _default.use(engine)
 
 
 def stats() -> Stats:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeprofile.config import load
+from edgeprofile.config import from_keywords, load
 from edgeprofile_sidecar import logs
 from edgeprofile_sidecar.sidecar import Sidecar
 
@@ -39,33 +41,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--admin-listen", metavar="ADDRESS", help="the same for probes and metrics; empty for nowhere")
     parser.add_argument(
+        "--offline",
+        metavar="FILE",
+        help="serve the profiles of this JSON file instead of Redis, and follow its changes; without a tokens file any "
+        "token opens them",
+    )
+    parser.add_argument(
         "--print-addresses", action="store_true", help="when listening, print the addresses as a line of JSON"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; 0: every request was answered, 1: a second signal cut that short."""
-    config = load(args.config)
+    config = _offline_config() if args.offline and _unconfigured(args) else load(args.config)
     return main(
         msgspec.structs.replace(config, sidecar=_with_arguments(config.sidecar, args)),
+        offline=Path(args.offline) if args.offline else None,
         print_addresses=args.print_addresses,
     )
 
 
-def main(config: Config, *, print_addresses: bool = False) -> int:
+def main(config: Config, *, offline: Path | None = None, print_addresses: bool = False) -> int:
     """Serve until SIGTERM or SIGINT, on uvloop where it is installed; logs go to standard error.
+
+    With ``offline``, a file of profiles is served instead of Redis.
 
     Raises:
         ConfigurationError: An address or the tokens file cannot be used.
     """
     logs.configure()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config, print_addresses=print_addresses))
+        return runner.run(_serve(config, offline, print_addresses=print_addresses))
 
 
-async def _serve(config: Config, *, print_addresses: bool) -> int:
+async def _serve(config: Config, offline: Path | None, *, print_addresses: bool) -> int:
     told, told_again = _signals()
-    async with Sidecar(config) as sidecar:
+    async with Sidecar(config, offline) as sidecar:
         addresses = sidecar.addresses._asdict()
         _log.info("listening", extra=addresses)
         if print_addresses:
@@ -99,6 +110,15 @@ async def _first(work: Coroutine[Any, Any, None], unless: asyncio.Event) -> bool
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     return working in done
+
+
+def _unconfigured(args: argparse.Namespace) -> bool:
+    return not (args.config or os.environ.get("EDGEPROFILE_CONFIG") or os.environ.get("EDGEPROFILE_ADDRESS"))
+
+
+def _offline_config() -> Config:
+    """One destination, named ``offline``: a Redis that nobody asks."""
+    return from_keywords(address="localhost", cluster_mode=False, workspace_id="offline", destination_id="offline")
 
 
 def _with_arguments(settings: SidecarConfig, args: argparse.Namespace) -> SidecarConfig:

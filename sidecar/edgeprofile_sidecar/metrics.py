@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from edgeprofile import DestinationStatus, Stats
     from edgeprofile_sidecar.counters import Counters
+    from edgeprofile_sidecar.offline import Everybody
     from edgeprofile_sidecar.token_file import TokenFile
 
 __all__ = ["Sources", "registry"]
@@ -29,7 +30,7 @@ class Sources(NamedTuple):
 
     stats: Callable[[], Stats]
     counters: Counters
-    tokens: TokenFile
+    tokens: TokenFile | Everybody
     version: str
 
 
@@ -144,7 +145,7 @@ def _http(counters: Counters) -> Iterator[Metric]:
     yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=counters.connections)
 
 
-def _tokens(tokens: TokenFile) -> Iterator[Metric]:
+def _tokens(tokens: TokenFile | Everybody) -> Iterator[Metric]:
     yield GaugeMetricFamily("edgeprofile_tokens", "Tokens in force, expired ones included", value=len(tokens.current))
     for name, text, value in (
         ("last_reload_successful", "1: the file was read, and is in force", float(tokens.good)),

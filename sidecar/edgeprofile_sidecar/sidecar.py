@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +18,7 @@ from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.health import Health
 from edgeprofile_sidecar.listener import Listener
 from edgeprofile_sidecar.logs import origin
+from edgeprofile_sidecar.offline import Everybody, OfflineFile
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.sockets import bind
 from edgeprofile_sidecar.token_file import TokenFile
@@ -49,14 +51,15 @@ class Addresses(NamedTuple):
 class Sidecar:
     """A running sidecar: an async context manager; what it has found stands in ``addresses``.
 
-    Entering it raises `ConfigurationError` for a tokens file or an address that cannot be used. An unreachable Redis
+    With ``offline``, a file of profiles is served instead of Redis. Entering it raises `ConfigurationError` for a tokens file or an address that cannot be used. An unreachable Redis
     does not keep it from starting: until it is there, the sidecar is unready and answers 503.
     """
 
     addresses: Addresses
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, offline: Path | None = None) -> None:
         self._config = config
+        self._offline = OfflineFile(config, offline) if offline else None
         self._settings = config.sidecar
         self._counters = Counters()
         self._stack = contextlib.AsyncExitStack()
@@ -93,8 +96,9 @@ class Sidecar:
         data = [self._bind(address, f"sidecar.listen[{i}]") for i, address in enumerate(self._settings.listen)]
         apart = self._bind(self._settings.admin_listen, "sidecar.adminListen") if self._settings.admin_listen else None
         self.addresses = Addresses(tuple(bound.address for bound in data), apart.address if apart else None)
-        tokens = _tokens(self._settings.tokens_file)
-        client = await self._stack.enter_async_context(AsyncClient(self._config))
+        tokens = self._tokens()
+        client = self._offline.client if self._offline else AsyncClient(self._config)
+        await self._stack.enter_async_context(client)
         self._health = Health(client.status, self._settings.readiness)
         self._listener = self._listening(client, tokens)
         if apart:
@@ -104,20 +108,27 @@ class Sidecar:
         self._background(_every(_HOUSEKEEPING, self._expire))
         self._background(_every(_DEADLINES, self._end_late))
         self._background(_every(_HOUSEKEEPING, lambda: asyncio.to_thread(tokens.refresh)))  # a file system may hang
+        if self._offline is not None:
+            self._background(_every(_HOUSEKEEPING, functools.partial(asyncio.to_thread, self._offline.refresh)))
         self._health.serving = True
+
+    def _tokens(self) -> TokenFile | Everybody:
+        if self._offline is not None and not self._settings.tokens_file:
+            return Everybody()
+        return _tokens(self._settings.tokens_file)
 
     def _bind(self, address: str, option: str) -> Bound:
         bound = bind(address, option)
         self._stack.callback(bound.release)
         return bound
 
-    def _listening(self, client: AsyncClient, tokens: TokenFile) -> Listener:
+    def _listening(self, client: AsyncClient, tokens: TokenFile | Everybody) -> Listener:
         destinations = frozenset(destination.id for destination in self._config.destinations)
         bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
         service = Service(client, tokens, destinations, self._counters, self._settings.max_batch, bundles)
         return Listener(service, self._settings, self._counters)
 
-    async def _open_admin(self, bound: Bound, client: AsyncClient, tokens: TokenFile) -> None:
+    async def _open_admin(self, bound: Bound, client: AsyncClient, tokens: TokenFile | Everybody) -> None:
         sources = metrics.Sources(client.stats, self._counters, tokens, __version__)
         runner = web.AppRunner(
             admin.application(self._health, metrics.registry(sources)), access_log=None, shutdown_timeout=_AT_ONCE

@@ -11,7 +11,7 @@ import enum
 import hashlib
 import hmac
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ from edgeprofile_sidecar.recent import Recent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["PERMISSIONS", "Denial", "Grant", "Permission", "Token", "Tokens", "dump", "fingerprint", "parse"]
+__all__ = ["PERMISSIONS", "Denial", "Grant", "Permission", "Token", "Tokens", "anybody", "dump", "fingerprint", "parse"]
 
 Permission = Literal["read", "delete"]
 PERMISSIONS: tuple[Permission, ...] = ("read", "delete")
@@ -80,9 +80,13 @@ class Grant:
 
 
 class Tokens:
-    """All tokens of a file, found by the fingerprint of what a caller presents."""
+    """All tokens of a file, found by the fingerprint of what a caller presents.
 
-    def __init__(self, tokens: Iterable[Token] = ()) -> None:
+    ``everybody`` is what a token permits that is not among them; nothing, unless there is nothing to protect.
+    """
+
+    def __init__(self, tokens: Iterable[Token] = (), *, everybody: Grant | None = None) -> None:
+        self._everybody = everybody
         self._grants = {grant.digest: grant for grant in map(Grant, tokens)}
         self._recent = Recent[str, Grant](_REMEMBERED)
 
@@ -109,11 +113,19 @@ class Tokens:
         secret = _bearer(authorization)
         if isinstance(secret, Denial):
             return secret
+        if self._everybody is not None:
+            return self._everybody
         digest = hashlib.sha256(secret).digest()
         grant = self._grants.get(digest)
         if not hmac.compare_digest(grant.digest if grant else _NO_DIGEST, digest) or grant is None:
             return Denial.UNKNOWN
         return self._recent.put(authorization[0], grant)
+
+
+def anybody() -> Grant:
+    """What permits everything."""
+    made = datetime.fromtimestamp(0, UTC)
+    return Grant(Token(name="anybody", sha256="0" * 64, destinations="all", permissions=PERMISSIONS, created=made))
 
 
 def fingerprint(secret: str) -> str:

@@ -51,8 +51,8 @@ class Response:
 class RunningSidecar:
     """A sidecar in a thread and an event loop of its own, as its command runs it."""
 
-    def __init__(self, config: Config) -> None:
-        self.sidecar = Sidecar(config)
+    def __init__(self, config: Config, offline: Path | None = None) -> None:
+        self.sidecar = Sidecar(config, offline)
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
         self._failure: BaseException | None = None
@@ -246,7 +246,7 @@ def configuration(
 
 
 @contextmanager
-def running(config: Config) -> Iterator[RunningSidecar]:
+def running(config: Config, offline: Path | None = None) -> Iterator[RunningSidecar]:
     """A sidecar, started and ended."""
-    with RunningSidecar(config) as sidecar:
+    with RunningSidecar(config, offline) as sidecar:
         yield sidecar

@@ -97,11 +97,19 @@ LAYERS = (
     ("edgeprofile.face",),
     ("edgeprofile.bundles", "edgeprofile.client", "edgeprofile.default"),
     ("edgeprofile",),
+    ("edgeprofile.testing",),
     ("edgeprofile_sidecar",),
     ("edgeprofile.cli", "edgeprofile.demo", "edgeprofile.doctor", "edgeprofile.__main__"),
 )
 CACHE = tuple(f"edgeprofile.{name}" for name in ("core", "engine", "encoded", "hits", "client", "default", "metrics"))
-PUBLIC = ("edgeprofile", "edgeprofile.config", "edgeprofile.errors", "edgeprofile.metrics", "edgeprofile.projection")
+PUBLIC = (
+    "edgeprofile",
+    "edgeprofile.config",
+    "edgeprofile.errors",
+    "edgeprofile.metrics",
+    "edgeprofile.projection",
+    "edgeprofile.testing",
+)
 
 
 @functools.cache
