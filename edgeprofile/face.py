@@ -153,5 +153,5 @@ class Face:
     def __del__(self) -> None:
         engine = getattr(self, "_engine", None)
         if engine is not None and engine.running:
+            engine.abandon()
             warnings.warn(f"unclosed {type(self).__name__}", ResourceWarning, source=self, stacklevel=2)
-            engine.close()

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -178,6 +179,13 @@ class Engine:
             thread.stop()
         for node in self.nodes:
             node.close()
+
+    def abandon(self) -> None:
+        """As `close`, for the garbage collector: it may run on a thread that holds any of the engine's locks."""
+        thread = self._thread
+        if thread is not None:
+            with suppress(RuntimeError):  # its loop is closed already
+                thread.call(self.close)
 
     def retire(self) -> None:
         """The interpreter is about to exit: end the thread, and let daemon threads that still look things up be."""
