@@ -181,11 +181,12 @@ class Engine:
             node.close()
 
     def abandon(self) -> None:
-        """As `close`, for the garbage collector: it may run on a thread that holds any of the engine's locks."""
+        """As `close`, for the garbage collector: it may run on a thread that holds any lock, so another has to wait."""
         thread = self._thread
         if thread is not None:
-            with suppress(RuntimeError):  # its loop is closed already
-                thread.call(self.close)
+            closer = threading.Thread(target=self.close, name="edgeprofile-closer", daemon=True)
+            with suppress(RuntimeError):  # the loop is closed already
+                thread.call(closer.start)
 
     def retire(self) -> None:
         """The interpreter is about to exit: end the thread, and let daemon threads that still look things up be."""
