@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp.hdrs import AUTHORIZATION, IF_NONE_MATCH
 
+from edgeprofile import __version__
+from edgeprofile_sidecar import openapi
 from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, with_message
 from edgeprofile_sidecar.bodies import arriving, at_hand
 from edgeprofile_sidecar.freshness import unless
@@ -27,6 +29,7 @@ class Endpoints:
     def __init__(self, service: Service, config: SidecarConfig) -> None:
         self._service = service
         self._config = config
+        self._described = Answer(200, msgspec.json.encode(openapi.document(__version__)))
 
     async def activate(self, request: web.BaseRequest) -> Answer:
         """Answer one profile."""
@@ -68,6 +71,10 @@ class Endpoints:
             return UNAUTHORIZED
         body = await self._large(request)
         return with_message(body if isinstance(body, Answer) else await self._service.delete(body, grant))
+
+    async def describe(self, _: web.BaseRequest) -> Answer:
+        """Describe the API; who asks needs no token."""
+        return self._described
 
     async def _large(self, request: web.BaseRequest) -> bytes | Answer:
         """A body that may list many ids."""

@@ -16,7 +16,7 @@ from uuid import uuid4
 from aiohttp import HttpVersion11
 from aiohttp.hdrs import ORIGIN
 
-from edgeprofile_sidecar import answers, targets
+from edgeprofile_sidecar import answers, openapi, targets
 from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, render
 from edgeprofile_sidecar.connection import Reply, Server
 from edgeprofile_sidecar.cors import Cors
@@ -67,6 +67,7 @@ class Listener:
             _Route("/v1/activation", {"POST": endpoints.activate}),
             _Route("/v2/activation", {"POST": endpoints.activate, "DELETE": endpoints.delete}),
             _Route("/v2/activation/batch", {"POST": endpoints.batch}),
+            _Route(openapi.PATH, {"GET": endpoints.describe, "HEAD": endpoints.describe}),
         )
         self._routes = {route.path: route for route in routes}
         self._profiles = _Route("/v2/profiles", {"GET": endpoints.profile, "HEAD": endpoints.profile})
