@@ -7,7 +7,7 @@ that names source, option, value and what is allowed.
 
 from __future__ import annotations
 
-from edgeprofile.config.address import Endpoint, parse_listener, parse_seeds
+from edgeprofile.config.address import TLS, Endpoint, parse_listener, parse_seeds
 from edgeprofile.config.effective import effective
 from edgeprofile.config.keywords import Keywords
 from edgeprofile.config.model import (
@@ -24,6 +24,7 @@ from edgeprofile.config.source import from_keywords, from_mapping, load
 from edgeprofile.units import parse_duration, parse_size
 
 __all__ = [
+    "TLS",
     "BundleConfig",
     "CacheConfig",
     "Config",

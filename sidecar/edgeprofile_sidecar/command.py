@@ -7,18 +7,21 @@ import logging
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+import edgeprofile.config
 from edgeprofile.config import from_keywords, load
 from edgeprofile_sidecar import logs
+from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.sidecar import Sidecar
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
     from edgeprofile.config import Config, SidecarConfig
@@ -47,36 +50,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "token opens them",
     )
     parser.add_argument(
+        "--check-config", action="store_true", help="print the configuration that would take effect, and end"
+    )
+    parser.add_argument(
         "--print-addresses", action="store_true", help="when listening, print the addresses as a line of JSON"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; 0: every request was answered, 1: a second signal cut that short."""
-    config = _offline_config() if args.offline and _unconfigured(args) else load(args.config)
-    return main(
-        msgspec.structs.replace(config, sidecar=_with_arguments(config.sidecar, args)),
-        offline=Path(args.offline) if args.offline else None,
-        print_addresses=args.print_addresses,
-    )
+    settings = _settings(args)
+    if args.check_config:
+        shown = msgspec.json.encode(edgeprofile.config.effective(settings.current))
+        sys.stdout.write(msgspec.json.format(shown, indent=2).decode() + "\n")
+        return 0
+    offline = Path(args.offline) if args.offline else None
+    return main(settings.current, offline=offline, settings=settings, print_addresses=args.print_addresses)
 
 
-def main(config: Config, *, offline: Path | None = None, print_addresses: bool = False) -> int:
+def main(
+    config: Config,
+    *,
+    offline: Path | None = None,
+    settings: Followed[Config] | None = None,
+    print_addresses: bool = False,
+) -> int:
     """Serve until SIGTERM or SIGINT, on uvloop where it is installed; logs go to standard error.
 
-    With ``offline``, a file of profiles is served instead of Redis.
+    With ``offline``, a file of profiles is served instead of Redis. ``settings`` is the file that the configuration is
+    from, to be followed.
 
     Raises:
         ConfigurationError: An address or the tokens file cannot be used.
     """
     logs.configure()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config, offline, print_addresses=print_addresses))
+        return runner.run(_serve(Sidecar(config, offline, settings=settings), print_addresses=print_addresses))
 
 
-async def _serve(config: Config, offline: Path | None, *, print_addresses: bool) -> int:
+async def _serve(sidecar: Sidecar, *, print_addresses: bool) -> int:
     told, told_again = _signals()
-    async with Sidecar(config, offline) as sidecar:
+    async with sidecar, _reloading(sidecar):
         addresses = sidecar.addresses._asdict()
         _log.info("listening", extra=addresses)
         if print_addresses:
@@ -87,6 +101,38 @@ async def _serve(config: Config, offline: Path | None, *, print_addresses: bool)
         drained = await _first(sidecar.drain(), told_again)
     _log.info("stopped", extra={"drained": drained})
     return DRAINED if drained else CUT_SHORT
+
+
+@asynccontextmanager
+async def _reloading(sidecar: Sidecar) -> AsyncIterator[None]:
+    """Read every file again at each SIGHUP."""
+    loop = asyncio.get_running_loop()
+    tasks = set[asyncio.Task[None]]()
+
+    def reload() -> None:
+        task = loop.create_task(sidecar.reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _settings(args: argparse.Namespace) -> Followed[Config]:
+    """The configuration with the arguments over it, and the file that it is from."""
+    path = args.config or os.environ.get("EDGEPROFILE_CONFIG")
+
+    def read() -> Config:
+        config = _offline_config() if args.offline and _unconfigured(args) else load(args.config)
+        return msgspec.structs.replace(config, sidecar=_with_arguments(config.sidecar, args))
+
+    return Followed("config", [Path(path)] if path else [], read)
 
 
 def _signals() -> tuple[asyncio.Event, asyncio.Event]:

@@ -13,14 +13,15 @@ from prometheus_client.utils import floatToGoString
 from edgeprofile_sidecar.counters import BOUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
     from prometheus_client.core import Metric
 
     from edgeprofile import DestinationStatus, Stats
     from edgeprofile_sidecar.counters import Counters
-    from edgeprofile_sidecar.offline import Everybody
-    from edgeprofile_sidecar.token_file import TokenFile
+    from edgeprofile_sidecar.followed import Followed
+    from edgeprofile_sidecar.service import TokenSource
 
 __all__ = ["Sources", "registry"]
 
@@ -30,7 +31,8 @@ class Sources(NamedTuple):
 
     stats: Callable[[], Stats]
     counters: Counters
-    tokens: TokenFile | Everybody
+    tokens: TokenSource
+    files: Sequence[Followed[Any]]
     version: str
 
 
@@ -52,6 +54,7 @@ _TOTALS = {
 }
 _LABELLED_TOTALS = {
     "store_fetch_errors": ("fetch_errors", "error", "Fetches that failed"),
+    "profiles_found": ("found", "destination", "Fetches that found a profile"),
     "profiles_absent": ("absent", "destination", "Fetches that found no profile"),
     "feed_losses": ("feed_losses", "reason", "Ends of the feed's continuity"),
     "cache_evictions": ("evictions", "reason", "Entries that left the cache"),
@@ -83,7 +86,10 @@ class _Collector(Collector):
         yield from _library(stats)
         yield from _destinations(stats.destinations.values())
         yield from _http(self._sources.counters)
-        yield from _tokens(self._sources.tokens)
+        yield GaugeMetricFamily(
+            "edgeprofile_tokens", "Tokens in force, expired ones included", value=len(self._sources.tokens.current)
+        )
+        yield from _files(self._sources.files)
         yield _info(self._sources.version)
 
     def describe(self) -> Iterable[Metric]:
@@ -93,16 +99,43 @@ class _Collector(Collector):
 
 def _library(stats: Stats) -> Iterator[Metric]:
     yield _counter("lookups", "Lookups", "result", {"hit": stats.hits, "miss": stats.misses})
+    yield GaugeMetricFamily("edgeprofile_hit_ratio", "Share of all lookups that were hits", value=stats.hit_ratio)
     for name, (field, text) in _TOTALS.items():
         yield CounterMetricFamily(f"edgeprofile_{name}", text, value=getattr(stats, field))
     for name, (field, label, text) in _LABELLED_TOTALS.items():
         yield _counter(name, text, label, getattr(stats, field))
     for name, (field, text) in _GAUGES.items():
         yield GaugeMetricFamily(f"edgeprofile_{name}", text, value=getattr(stats, field))
-    durations = HistogramMetricFamily("edgeprofile_store_fetch_duration_seconds", "Time that Redis took for a fetch")
-    bounds, counts = zip(*stats.fetch_seconds, strict=True)
-    durations.add_metric([], _buckets(bounds, counts), stats.fetch_seconds_sum)
-    yield durations
+    yield _measured(
+        "store_fetch_duration_seconds", "Time that Redis took for a fetch", stats.fetch_seconds, stats.fetch_seconds_sum
+    )
+    yield _measured(
+        "feed_fence_lag_seconds",
+        "Time from a heartbeat until all changes before it had been taken in",
+        stats.fence_seconds,
+        stats.fence_seconds_sum,
+    )
+    yield from _models(stats)
+
+
+def _measured(name: str, text: str, buckets: Iterable[tuple[float, int]], total: float) -> Metric:
+    family = HistogramMetricFamily(f"edgeprofile_{name}", text)
+    bounds, counts = zip(*buckets, strict=True)
+    family.add_metric([], _buckets(bounds, counts), total)
+    return family
+
+
+def _models(stats: Stats) -> Iterator[Metric]:
+    """A sync that leaves out a model shows as one that more and more profiles lack."""
+    labels = ["destination", "model"]
+    found = CounterMetricFamily("edgeprofile_models_found", "Profiles that had the model", labels=labels)
+    absent = CounterMetricFamily("edgeprofile_models_absent", "Profiles that had others, but not this", labels=labels)
+    for destination, models in stats.models.items():
+        profiles = stats.found.get(destination, 0)
+        for model, count in models.items():
+            found.add_metric([destination, model], count)
+            absent.add_metric([destination, model], max(0, profiles - count))
+    yield from (found, absent)
 
 
 def _destinations(statuses: Iterable[DestinationStatus]) -> Iterator[Metric]:
@@ -145,16 +178,21 @@ def _http(counters: Counters) -> Iterator[Metric]:
     yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=counters.connections)
 
 
-def _tokens(tokens: TokenFile | Everybody) -> Iterator[Metric]:
-    yield GaugeMetricFamily("edgeprofile_tokens", "Tokens in force, expired ones included", value=len(tokens.current))
-    for name, text, value in (
-        ("last_reload_successful", "1: the file was read, and is in force", float(tokens.good)),
-        ("last_reload_success_timestamp_seconds", "When the file was last read", tokens.loaded_at),
-    ):
-        gauge = GaugeMetricFamily(f"edgeprofile_config_{name}", text, labels=["file"])
-        gauge.add_metric(["tokens"], value)
-        yield gauge
-    yield _counter("config_reload_failures", "Files that could not be used", "file", {"tokens": tokens.failures})
+def _files(files: Sequence[Followed[Any]]) -> Iterator[Metric]:
+    good = GaugeMetricFamily(
+        "edgeprofile_config_last_reload_successful", "1: the file was read, and is in force", labels=["file"]
+    )
+    loaded = GaugeMetricFamily(
+        "edgeprofile_config_last_reload_success_timestamp_seconds", "When the file was last read", labels=["file"]
+    )
+    failures = CounterMetricFamily(
+        "edgeprofile_config_reload_failures", "Files that could not be used", labels=["file"]
+    )
+    for file in files:
+        good.add_metric([file.name], float(file.good))
+        loaded.add_metric([file.name], file.loaded_at)
+        failures.add_metric([file.name], file.failures)
+    yield from (good, loaded, failures)
 
 
 def _info(version: str) -> Metric:

@@ -4,40 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import logging
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
-from edgeprofile import AsyncClient, ConfigurationError, ServiceError, __version__
+from edgeprofile import AsyncClient, ConfigurationError, __version__
 from edgeprofile_sidecar import admin, metrics
+from edgeprofile_sidecar.background import begin, every
+from edgeprofile_sidecar.certificates import Certificates
+from edgeprofile_sidecar.clients import Clients
 from edgeprofile_sidecar.counters import Counters
+from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.health import Health
+from edgeprofile_sidecar.history import History
 from edgeprofile_sidecar.listener import Listener
-from edgeprofile_sidecar.logs import origin
 from edgeprofile_sidecar.offline import Everybody, OfflineFile
+from edgeprofile_sidecar.reloads import Reloads
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.sockets import bind
+from edgeprofile_sidecar.status import status
 from edgeprofile_sidecar.token_file import TokenFile
+from edgeprofile_sidecar.warm_file import WarmFile
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Sequence
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Self
 
     from edgeprofile import Config
+    from edgeprofile_sidecar.service import TokenSource
     from edgeprofile_sidecar.sockets import Bound
+    from edgeprofile_sidecar.status import Status
 
 __all__ = ["Addresses", "Sidecar"]
-
-_log = logging.getLogger(__name__)
 
 _HOUSEKEEPING = 0.5  # seconds; a token that is revoked must be refused within one
 _DEADLINES = 0.05  # seconds
 _BACKLOG = 1024
+_SAMPLING = 1.0  # seconds
+_WARM_WRITING = 60.0  # seconds
 _AT_ONCE = 0.001  # seconds; to aiohttp, no seconds at all means without a bound
 
 
@@ -51,17 +58,31 @@ class Addresses(NamedTuple):
 class Sidecar:
     """A running sidecar: an async context manager; what it has found stands in ``addresses``.
 
-    With ``offline``, a file of profiles is served instead of Redis. Entering it raises `ConfigurationError` for a tokens file or an address that cannot be used. An unreachable Redis
+    With ``offline``, a file of profiles is served instead of Redis. ``settings`` is the file that the configuration is
+    from, to be followed; ``bound`` are sockets to listen at, instead of those that the configuration names.
+
+    Making or entering it raises `ConfigurationError` for a file or an address that cannot be used. An unreachable Redis
     does not keep it from starting: until it is there, the sidecar is unready and answers 503.
     """
 
     addresses: Addresses
 
-    def __init__(self, config: Config, offline: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        offline: Path | None = None,
+        *,
+        settings: Followed[Config] | None = None,
+        bound: Sequence[Bound] | None = None,
+    ) -> None:
         self._config = config
         self._offline = OfflineFile(config, offline) if offline else None
         self._settings = config.sidecar
+        self._certificates = Certificates(config.sidecar) if config.sidecar.certificate else None
+        self._file = settings
+        self._bound = bound
         self._counters = Counters()
+        self._begun = monotonic()
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -79,6 +100,10 @@ class Sidecar:
         self._health.serving = False
         await self._stack.aclose()
 
+    async def reload(self) -> None:
+        """Read every file again, changed or not."""
+        await self._reloads.all()
+
     async def drain(self) -> None:
         """Become unready, serve on for ``drainDelay``, then let requests in flight end, for ``drainTimeout`` at most."""
         self._health.serving = False
@@ -93,24 +118,28 @@ class Sidecar:
                 await self._listener.server.shutdown(seconds)
 
     async def _open(self) -> None:
-        data = [self._bind(address, f"sidecar.listen[{i}]") for i, address in enumerate(self._settings.listen)]
+        data = self._bind_all()
         apart = self._bind(self._settings.admin_listen, "sidecar.adminListen") if self._settings.admin_listen else None
         self.addresses = Addresses(tuple(bound.address for bound in data), apart.address if apart else None)
         tokens = self._tokens()
-        client = self._offline.client if self._offline else AsyncClient(self._config)
-        await self._stack.enter_async_context(client)
-        self._health = Health(client.status, self._settings.readiness)
-        self._listener = self._listening(client, tokens)
+        followed = [each for each in (tokens, self._certificates, self._offline) if isinstance(each, Followed)]
+        self._clients = Clients(self._offline.client if self._offline else AsyncClient(self._config))
+        self._stack.push_async_callback(self._clients.close)
+        self._health = Health(self._clients.status, self._settings.readiness)
+        self._reloads = Reloads(self._clients, None if self._offline else self._file, followed)
+        self._listener = self._listening(tokens)
         if apart:
-            await self._open_admin(apart, client, tokens)
+            await self._open_admin(apart, tokens)
         self._servers = [await self._open_data(bound) for bound in data]
-        await _begin(client)
-        self._background(_every(_HOUSEKEEPING, self._expire))
-        self._background(_every(_DEADLINES, self._end_late))
-        self._background(_every(_HOUSEKEEPING, lambda: asyncio.to_thread(tokens.refresh)))  # a file system may hang
-        if self._offline is not None:
-            self._background(_every(_HOUSEKEEPING, functools.partial(asyncio.to_thread, self._offline.refresh)))
-        self._health.serving = True
+        await self._clients.begin()
+        self._begin_warm()
+        self._begin_housekeeping()
+        self._health.begin()
+
+    def _bind_all(self) -> list[Bound]:
+        if self._bound is not None:
+            return list(self._bound)
+        return [self._bind(address, f"sidecar.listen[{i}]") for i, address in enumerate(self._settings.listen)]
 
     def _tokens(self) -> TokenFile | Everybody:
         if self._offline is not None and not self._settings.tokens_file:
@@ -122,24 +151,30 @@ class Sidecar:
         self._stack.callback(bound.release)
         return bound
 
-    def _listening(self, client: AsyncClient, tokens: TokenFile | Everybody) -> Listener:
-        destinations = frozenset(destination.id for destination in self._config.destinations)
+    def _listening(self, tokens: TokenSource) -> Listener:
         bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
-        service = Service(client, tokens, destinations, self._counters, self._settings.max_batch, bundles)
+        most = self._settings.max_batch
+        service = Service(self._clients, tokens, self._clients, self._counters, most, bundles)
         return Listener(service, self._settings, self._counters)
 
-    async def _open_admin(self, bound: Bound, client: AsyncClient, tokens: TokenFile | Everybody) -> None:
-        sources = metrics.Sources(client.stats, self._counters, tokens, __version__)
-        runner = web.AppRunner(
-            admin.application(self._health, metrics.registry(sources)), access_log=None, shutdown_timeout=_AT_ONCE
-        )
+    async def _open_admin(self, bound: Bound, tokens: TokenSource) -> None:
+        sources = metrics.Sources(self._clients.stats, self._counters, tokens, self._reloads.files, __version__)
+        history = History(self._clients.stats, self._counters)
+        begin(self._stack, every(_SAMPLING, lambda: self._sample(history)))
+
+        def figures() -> Status:
+            return status(sources, self._health, history, self._config.cache.max_staleness, monotonic() - self._begun)
+
+        app = admin.application(self._health, metrics.registry(sources), figures, self._settings.admin_endpoints)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_AT_ONCE)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound.socket).start()
 
     async def _open_data(self, bound: Bound) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._listener.server, sock=bound.socket, backlog=_BACKLOG)
+        context = self._certificates.context if self._certificates and bound.tls else None
+        server = await loop.create_server(self._listener.server, sock=bound.socket, backlog=_BACKLOG, ssl=context)
         self._stack.push_async_callback(self._close_data, server)
         return server
 
@@ -147,15 +182,36 @@ class Sidecar:
         server.close()
         await self._listener.server.shutdown(_AT_ONCE)
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._stack.push_async_callback(_end, task)
+    def _begin_housekeeping(self) -> None:
+        for seconds, action in (
+            (_HOUSEKEEPING, self._expire),
+            (_DEADLINES, self._end_late),
+            (_HOUSEKEEPING, self._reloads.follow_others),
+            (_HOUSEKEEPING, self._reloads.follow_settings),
+        ):
+            begin(self._stack, every(seconds, action))
+
+    def _begin_warm(self) -> None:
+        if not self._settings.warm_file:
+            return
+        file = WarmFile(Path(self._settings.warm_file), self._clients, self._settings.warm_profiles)
+        self._health.warm = not self._settings.warm_before_ready
+        self._stack.push_async_callback(file.write)
+        begin(self._stack, self._warm(file))
+
+    async def _warm(self, file: WarmFile) -> None:
+        await file.read()
+        self._health.warm = True
+        await every(_WARM_WRITING, file.write)
 
     async def _expire(self) -> None:
         self._listener.server.expire()
 
     async def _end_late(self) -> None:
         self._listener.deadlines.expire(perf_counter())
+
+    async def _sample(self, history: History) -> None:
+        history.sample(monotonic() - self._begun)
 
 
 def _tokens(path: str) -> TokenFile:
@@ -164,24 +220,3 @@ def _tokens(path: str) -> TokenFile:
             'is not set: name a file, then make a token with "edgeprofile token create"', option="sidecar.tokensFile"
         )
     return TokenFile(Path(path))
-
-
-async def _begin(client: AsyncClient) -> None:
-    """Have the client connect, without waiting: it goes on by itself, and ``/readyz`` says how far it is."""
-    with contextlib.suppress(ServiceError):
-        await client.start(0.0)
-
-
-async def _every(seconds: float, action: Callable[[], Awaitable[object]]) -> None:
-    while True:
-        try:
-            await action()
-        except Exception as error:  # noqa: BLE001  # one failed round must not be the last
-            _log.error("housekeeping failed", extra=origin(error))
-        await asyncio.sleep(seconds)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeprofile import ConfigurationError
-from edgeprofile.config import parse_listener
+from edgeprofile.config import TLS, parse_listener
 
 __all__ = ["Bound", "bind"]
 
@@ -18,12 +18,14 @@ _SOCKET_MODE = 0o660
 class Bound(NamedTuple):
     """A socket that is bound and does not listen yet.
 
-    ``address`` is where, as a configuration says it, with the port that was found; ``inode`` that of a Unix socket.
+    ``address`` is where, as a configuration says it, with the port that was found; ``inode`` that of a Unix socket;
+    ``tls`` whether TLS is to be spoken there.
     """
 
     socket: socket.socket
     address: str
     inode: int | None = None
+    tls: bool = False
 
     def release(self) -> None:
         """Close the socket, and remove it from the file system unless another process has taken its place."""
@@ -33,26 +35,33 @@ class Bound(NamedTuple):
             path.unlink()
 
 
-def bind(address: str, option: str) -> Bound:
-    """Bind ``host:port`` (port 0: any free one) or ``unix:/path``.
+def bind(address: str, option: str, *, shared: bool = False) -> Bound:
+    """Bind ``host:port`` (port 0: any free one), the same behind ``tls:``, or ``unix:/path``.
+
+    A ``shared`` port can be bound again, by other sockets that say so, too; the system deals the connections out.
 
     Raises:
         ConfigurationError: It cannot be had; names ``option``.
     """
     try:
         endpoint = parse_listener(address)
-        return _bind_path(Path(endpoint)) if isinstance(endpoint, str) else _bind_port(*endpoint)
+        if isinstance(endpoint, str):
+            return _bind_path(Path(endpoint))
+        bound = _bind_port(*endpoint, shared=shared)
+        return bound._replace(tls=True, address=f"{TLS}{bound.address}") if address.startswith(TLS) else bound
     except ValueError as reason:
         raise ConfigurationError(f'"{address}" {reason}', option=option) from reason
     except OSError as reason:
         raise ConfigurationError(f'"{address}" cannot be listened at: {reason.strerror}', option=option) from reason
 
 
-def _bind_port(host: str, port: int) -> Bound:
+def _bind_port(host: str, port: int, *, shared: bool) -> Bound:
     family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(where)
     except OSError:
         bound.close()

@@ -4,69 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
-import tempfile
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeprofile import ConfigurationError
 from edgeprofile_sidecar import tokens as codec
+from edgeprofile_sidecar.files import replace
+from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from edgeprofile_sidecar.tokens import Token
 
 __all__ = ["TokenFile", "load", "update"]
 
-_log = logging.getLogger(__name__)
 
-_State = tuple[int, int, int, int, int]
-
-
-class TokenFile:
+class TokenFile(Followed[Tokens]):
     """The tokens of a file as they stand now; a file that turns bad leaves the last good ones in force.
 
-    ``good`` says whether the last reading succeeded, ``loaded_at`` when one last did (seconds since 1970).
+    Raises `ConfigurationError` when it is absent or no tokens file at first.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the file.
-
-        Raises:
-            ConfigurationError: It is absent or no tokens file.
-        """
-        self._path = path
-        self._seen = _state(path)
-        self.current = Tokens(load(path))
-        self.good = True
-        self.loaded_at = time.time()
-        self.failures = 0
-
-    def refresh(self) -> bool:
-        """Read the file again if it has changed; whether other tokens are now in force.
-
-        The state is taken before the file is read, so that a change in between is found the next time. It is that of
-        the file behind all links: a mounted secret is changed by turning a link to another directory.
-        """
-        state = _state(self._path)
-        if state == self._seen:
-            return False
-        self._seen = state
-        try:
-            self.current = Tokens(load(self._path))
-        except ConfigurationError as reason:
-            self.good = False
-            self.failures += 1
-            _log.error("the tokens file cannot be used, the tokens read before stay in force: %s", reason)
-            return False
-        self.good = True
-        self.loaded_at = time.time()
-        _log.info("tokens read again", extra={"tokens": len(self.current)})
-        return True
+        super().__init__("tokens", (path,), lambda: Tokens(load(path)))
 
 
 def load(path: Path) -> tuple[Token, ...]:
@@ -94,7 +57,7 @@ def update(path: Path, change: Callable[[tuple[Token, ...]], tuple[Token, ...]])
     path = path.resolve()
     try:
         with _locked(path.parent):
-            _replace(path, codec.dump(change(load(path) if path.exists() else ())))
+            replace(path, codec.dump(change(load(path) if path.exists() else ())))
     except OSError as reason:
         raise _wrong(path, f"cannot be written: {reason.strerror}") from reason
 
@@ -107,28 +70,6 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _replace(path: Path, text: bytes) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner alone
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
-        Path(draft).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(draft).unlink()
-        raise
-
-
-def _state(path: Path) -> _State | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def _wrong(path: Path, message: str) -> ConfigurationError:

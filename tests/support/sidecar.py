@@ -20,6 +20,7 @@ from typing import Any, Literal, Self
 import uvloop
 
 from edgeprofile.config import Config, from_mapping
+from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.sidecar import Sidecar
 from edgeprofile_sidecar.tokens import Permission, Token, dump, fingerprint
 from tests.support.wait import until
@@ -51,8 +52,10 @@ class Response:
 class RunningSidecar:
     """A sidecar in a thread and an event loop of its own, as its command runs it."""
 
-    def __init__(self, config: Config, offline: Path | None = None) -> None:
-        self.sidecar = Sidecar(config, offline)
+    def __init__(
+        self, config: Config, offline: Path | None = None, *, settings: Followed[Config] | None = None
+    ) -> None:
+        self.sidecar = Sidecar(config, offline, settings=settings)
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
         self._failure: BaseException | None = None

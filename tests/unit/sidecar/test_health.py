@@ -12,7 +12,8 @@ GONE = DestinationStatus(destination="2Gone", state="disconnected", reason="conn
 
 def health(*statuses: DestinationStatus, policy: str = "strict", serving: bool = True) -> Health:
     made = Health(lambda: {status.destination: status for status in statuses}, policy)
-    made.serving = serving
+    if serving:
+        made.begin()
     return made
 
 
