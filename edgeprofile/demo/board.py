@@ -29,6 +29,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _INDENT, _LABEL, _VALUE = 2, 14, 18
 _WIDEST_CURVE = 60
 _WIDEST_TEXT = 100
+_READING = THREADS + 1  # the watcher is one more
 _NOTES = """\
 Hit latency: single hits, less the {clock} of the clock. In loops of {batch} lookups, misses included, one takes {mean} \
 on average, less the {loop} of the loop. Threads pause for {pause} between loops. Seen after: from the server's \
@@ -91,13 +92,17 @@ def summary(track: Track, terms: Terms, mean: float, costs: Costs, width: int) -
     pace, last = track.whole, track.last
     machine = f" on {os.cpu_count()} CPUs, Python {platform.python_version()}\n"
     heading = Text.assemble("\n", (f"{track.elapsed:.1f} s", "bold"), machine)
-    total = _Row("lookups", words.rate(pace.lookups), f"{words.count(last.hits + last.misses)} in {THREADS} threads")
-    return Group(heading, *map(_drawn, (total, *_rows(pace, last, terms))), _notes(mean, costs, width))
+    total = f"{words.count(last.hits + last.misses)} in {_READING} threads"
+    return Group(
+        heading,
+        *map(_drawn, (_Row("lookups", words.rate(pace.lookups), total), *_rows(pace, last, terms))),
+        _notes(mean, costs, width),
+    )
 
 
 def _notes(mean: float, costs: Costs, width: int) -> Text:
     text = _NOTES.format(
-        batch=BATCH,
+        batch=f"{BATCH:,}",
         pause=f"{PAUSE * 1e3:g} ms",
         mean=words.duration(mean),
         clock=words.duration(costs.clock),

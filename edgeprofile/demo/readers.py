@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH", "PAUSE", "THREADS", "Reader", "clock_cost", "loop_cost"]
 
-THREADS = 4
-BATCH = 500
+THREADS = 2
+BATCH = 1_000
 """Lookups between two pauses."""
-PAUSE = 0.002
-"""Seconds of a pause; a thread that never pauses would keep the interpreter from all others for milliseconds."""
+PAUSE = 0.003
+"""Seconds of a pause; threads that never pause keep the interpreter from all others for milliseconds."""
 
 _TIMED = 32
 _SKEW = 0.9

@@ -110,7 +110,7 @@ def test_figures_without_anything_to_show():
     text = drawn(board.live(empty, TERMS, None, 80))
     assert "hit latency   p50 -" in text
     assert "lookups       0 /s" in text
-    assert "0 in 4 threads" in drawn(board.summary(empty, TERMS, 0.0, Costs(0.0, 0.0), 80))
+    assert "0 in 3 threads" in drawn(board.summary(empty, TERMS, 0.0, Costs(0.0, 0.0), 80))
 
 
 def test_the_curve_stands_on_zero_and_fits():
@@ -128,7 +128,7 @@ def test_the_summary_is_of_the_whole_run_and_says_how_it_was_measured():
     made.add(Figures(at=4, hits=6_000_000, changes=2_000))
     text = " ".join(drawn(board.summary(made, TERMS, 300.0, Costs(clock=40.0, loop=9.0), 200), 200).split())
     assert "4.0 s on" in text
-    assert "lookups 1.50 million /s 6.00 million in 4 threads" in text
+    assert "lookups 1.50 million /s 6.00 million in 3 threads" in text
     assert "changes 500 /s" in text
     assert "less the 40.0 ns of the clock" in text
     assert "one takes 300 ns on average, less the 9.00 ns of the loop" in text
