@@ -90,6 +90,7 @@ class Engine:
         self.writes = Writes(self)
         self.auditor = Auditor(self) if cache.audit_fraction else None
         self._thread: LoopThread | None = None
+        self._closer: threading.Thread | None = None
         self._sessions: dict[Node, Session] = {}
         self._tasks: dict[Node, asyncio.Task[None]] = {}
         self._starting = threading.Lock()
@@ -184,9 +185,9 @@ class Engine:
         """As `close`, for the garbage collector: it may run on a thread that holds any lock, so another has to wait."""
         thread = self._thread
         if thread is not None:
-            closer = threading.Thread(target=self.close, name="edgeprofile-closer", daemon=True)
+            self._closer = threading.Thread(target=self.close, name="edgeprofile-closer", daemon=True)
             with suppress(RuntimeError):  # the loop is closed already
-                thread.call(closer.start)
+                thread.call(self._closer.start)
 
     def retire(self) -> None:
         """The interpreter is about to exit: end the thread, and let daemon threads that still look things up be."""
@@ -195,6 +196,8 @@ class Engine:
             thread, self._thread = self._thread, None
         if thread is not None and self._pid == os.getpid():
             thread.stop()
+        if self._closer is not None and self._closer.is_alive():
+            self._closer.join(_LAST_WORDS)
 
     @property
     def running(self) -> bool:
@@ -454,6 +457,8 @@ class Engine:
 
 
 _FAIR_SHARE: Final = 0.9
+_LAST_WORDS: Final = 5.0
+"""Seconds that the interpreter's exit waits for a client that is being closed."""
 _SWEEP_EVERY: Final = 0.5
 _SWEEP_BUDGET: Final = 2048
 
