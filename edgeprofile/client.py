@@ -105,6 +105,8 @@ class Client(Face):
             bound = BoundHits(partial(self._bound_slow, *home), self._engine.pinned(*home))
             engine, rebind = self._engine, bound.rebind
             engine.on_fork(lambda: rebind(engine.pinned(*home)))
+            if self._sampler is not None:
+                self._sampler.watch_bound(bound, *home)
             bound = self._bound.setdefault(home, bound)
         return bound.lookup
 

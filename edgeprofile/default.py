@@ -79,7 +79,10 @@ class _Default:
         return self._clients
 
     def _slow(self, *args: Any) -> Any:
-        return self.client._slow(*args)  # noqa: SLF001 (the miss of the same lookup: its hit path has been tried)
+        client = self.client
+        if client._sampler is not None:  # noqa: SLF001 (the hit path that was tried has nothing; this one counts)
+            return client.get(*args)
+        return client._slow(*args)  # noqa: SLF001 (the miss of the same lookup: its hit path has been tried)
 
 
 _default = _Default()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgeprofile.core.keeper import Identity
     from edgeprofile.encoded import EncodedProfile
     from edgeprofile.engine.engine import Engine
-    from edgeprofile.hits import Hits, JsonHits
+    from edgeprofile.hits import BoundHits, Hits, JsonHits
 
 __all__ = ["Auditor", "Sampler"]
 
@@ -80,6 +80,16 @@ class Sampler:
             return peek(destination, entity, id_type, value)
 
         hits.get, hits.get_many, json_hits.peek = watched_get, watched_get_many, watched_peek
+
+    def watch_bound(self, hits: BoundHits, destination: str, entity: str, id_type: str) -> None:
+        """As `watch`, for a function that knows its id type already."""
+        lookup = hits.lookup
+
+        def watched_lookup(value: str) -> Any:
+            self.looked_up(entity, id_type, (value,), destination)
+            return lookup(value)
+
+        hits.lookup = watched_lookup
 
     def looked_up(self, entity: str, id_type: str, values: Sequence[str], destination: str | None) -> None:
         """These are about to be looked up. Threads that count at the same time may lose a count, and no more."""
