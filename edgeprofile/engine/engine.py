@@ -90,7 +90,7 @@ class Engine:
         self.writes = Writes(self)
         self.auditor = Auditor(self) if cache.audit_fraction else None
         self._thread: LoopThread | None = None
-        self._closer: threading.Thread | None = None
+        self._closing: threading.Event | None = None
         self._sessions: dict[Node, Session] = {}
         self._tasks: dict[Node, asyncio.Task[None]] = {}
         self._starting = threading.Lock()
@@ -185,19 +185,25 @@ class Engine:
         """As `close`, for the garbage collector: it may run on a thread that holds any lock, so another has to wait."""
         thread = self._thread
         if thread is not None:
-            self._closer = threading.Thread(target=self.close, name="edgeprofile-closer", daemon=True)
+            closer = threading.Thread(target=self._close_aside, name="edgeprofile-closer", daemon=True)
             with suppress(RuntimeError):  # the loop is closed already
-                thread.call(self._closer.start)
+                self._closing = threading.Event()
+                thread.call(closer.start)
 
     def retire(self) -> None:
         """The interpreter is about to exit: end the thread, and let daemon threads that still look things up be."""
         self._retired = True
+        if self._closing is not None:
+            self._closing.wait(_LAST_WORDS)
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None and self._pid == os.getpid():
             thread.stop()
-        if self._closer is not None and self._closer.is_alive():
-            self._closer.join(_LAST_WORDS)
+
+    def _close_aside(self) -> None:
+        self.close()
+        if self._closing is not None:
+            self._closing.set()
 
     @property
     def running(self) -> bool:
