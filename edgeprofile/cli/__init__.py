@@ -53,6 +53,9 @@ COMMANDS = (
         "sidecar", "edgeprofile_sidecar.command", "serve profiles over HTTP, as the Activation API does", "sidecar"
     ),
     Command(
+        "probe", "edgeprofile_sidecar.probe_command", "ask a running sidecar whether it lives or is ready", "sidecar"
+    ),
+    Command(
         "token", "edgeprofile_sidecar.tokens_command", "create, list and revoke access tokens of the sidecar", "sidecar"
     ),
     Command("sync", "edgeprofile.reverse_etl.command", "bring profiles from the warehouse to Redis", "sync"),
