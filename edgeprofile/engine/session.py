@@ -141,7 +141,7 @@ class Session:
                 except NoCanary as error:
                     self._counters.feed_losses[type(error).__name__] += 1
                     self._pulse.fall_back(error)
-                except (EdgeProfileError, OSError, TimeoutError) as error:
+                except Exception as error:  # noqa: BLE001 (a session that ends for good would serve nothing, in silence)
                     self._ended(error)
                     self._pulse.hope()
                     await asyncio.sleep(self._backoff.next(random.random()))  # noqa: S311 (jitter)
