@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-deep lint format bench bench-quick bench-report clean
+SECONDS ?= 60
+
+.PHONY: help demo test test-deep soak lint format bench bench-quick bench-report clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +28,9 @@ test: $(STAMP)  ## every test that runs in minutes
 
 test-deep: $(STAMP)  ## the random walk and the fuzzers at full size
 	EDGEPROFILE_TEST_DEPTH=deep $(BIN)/python -m pytest $(ARGS)
+
+soak: $(STAMP)  ## readers, writers and random faults together for SECONDS=60, and every lookup
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
