@@ -60,6 +60,8 @@ def _made(models: Any, traits: Any, defaults: Any) -> Projection:
         return Projection(models, traits, defaults)
     except InvalidProjection as reason:
         raise FlawedMember(f"{reason.member}: {reason}") from None
+    except RecursionError:
+        raise FlawedMember("defaults are nested too deep") from None
 
 
 def _read(raw: msgspec.Raw, decoder: msgspec.json.Decoder[Any], member: str, wanted: str) -> Any:
