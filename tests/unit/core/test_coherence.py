@@ -173,3 +173,14 @@ def test_every_epoch_has_a_lease_and_a_count_of_its_own():
     assert authority.beat_answered(1)
     assert authority.beat_seen()
     assert (authority.lease.until, lease.until) == (24.0, 0.0)
+
+
+def test_a_beat_that_proves_nothing_makes_way_for_another():
+    authority = subscribed(Proof.PONG)
+    assert authority.beat(10.0) == 1
+    authority.beat_void()
+    assert authority.outstanding is None
+    assert authority.phase is Phase.PROVING
+    assert authority.beat(11.0) == 2
+    assert authority.beat_answered(2)
+    assert (authority.watermark, authority.replies) == (11.0, 2)
