@@ -29,7 +29,7 @@ test: $(STAMP)  ## every test that runs in minutes
 test-deep: $(STAMP)  ## the random walk and the fuzzers at full size
 	EDGEPROFILE_TEST_DEPTH=deep $(BIN)/python -m pytest $(ARGS)
 
-soak: $(STAMP)  ## readers, writers and random faults together for SECONDS=60, and every lookup
+soak: $(STAMP)  ## readers, writers and random faults together for SECONDS=60; checks every lookup
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy --strict

@@ -87,7 +87,7 @@ class Chaos:
         self._load.stop.wait(self._random.uniform(0.5, 2.0))
 
     def _breathe(self) -> None:
-        self._load.stop.wait(self._random.choice((0.05, 0.3, 1.0, 3.0)) * self._random.random())
+        self._load.stop.wait(self._random.choice((0.1, 0.5, 2.0, 4.0)) * self._random.random())
 
     def _forget_connections(self) -> None:
         """The proxy remembers what passed; a soak must not."""
@@ -104,13 +104,13 @@ class Chaos:
             "feed held": lambda: feed.hold(random.choice((TO_CLIENT, TO_SERVER, None))),
             "feed reset": lambda: _done(feed.reset()),
             "feed closed": lambda: _done(feed.finish()),
-            "feed delayed": lambda: feed.delay(random.uniform(0.01, 0.6)),
+            "feed delayed": lambda: feed.delay(random.uniform(0.01, 1.5)),
             "feed cut in a frame": lambda: feed.cut(random.randrange(1, 400), TO_CLIENT),
             "feed in single bytes": lambda: feed.split(1),
             "feed talks nonsense": lambda: _done(feed.inject(_NONSENSE, TO_CLIENT)),
             "data held": lambda: data.hold(random.choice((TO_CLIENT, TO_SERVER, None))),
             "data reset": lambda: _done(data.reset()),
-            "data delayed": lambda: data.delay(random.uniform(0.01, 0.6)),
+            "data delayed": lambda: data.delay(random.uniform(0.01, 1.5)),
             "data cut in a reply": lambda: data.cut(random.randrange(1, 4000), TO_CLIENT, Ending.RST),
             "data throttled": lambda: data.throttle(random.uniform(2_000, 50_000)),
             "everything held": every.hold,
