@@ -406,7 +406,10 @@ class Engine:
                 refreshes += fill.refresh
             self.in_flight -= len(settled)
         for wake in waiters:
-            wake()
+            try:
+                wake()
+            except RuntimeError:  # the event loop of this one is closed; the others still wait
+                continue
         if refreshes:
             self.refresher.ended(refreshes)
 

@@ -1,10 +1,11 @@
 """Callers who are cancelled, or run into a limit, leave no trace: what is counted comes back to zero."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edgeprofile import AsyncClient, Overloaded
+from edgeprofile import AsyncClient, Client, LookupTimeout, Overloaded
 from tests.support.clients import configuration
 from tests.support.faults import TO_CLIENT
 from tests.support.wait import until
@@ -70,3 +71,22 @@ def test_callers_who_run_into_a_limit(redis_db, make_proxy):
             await asyncio.to_thread(until, lambda: quiet(client), 5, "all fetches have ended")
 
     asyncio.run(run())
+
+
+def test_callers_whose_loop_is_gone_keep_nobody_from_being_answered(redis_db, make_proxy):
+    proxy = make_proxy(redis_db)
+    client = AsyncClient(configuration(proxy.address, limits={"timeout": "10s"}))
+
+    async def leave():
+        await client.start()
+        proxy.data.hold(TO_CLIENT)
+        with pytest.raises(LookupTimeout):
+            await client.warm([("2Dest", "user", "email", "a")], timeout=0.05)
+
+    asyncio.run(leave())
+    with Client(client._engine) as threads, ThreadPoolExecutor() as pool:
+        joined = pool.submit(threads.get, "user", "email", "a")
+        until(lambda: client.stats().waiters == 1, 5, "a thread waits for what the loop began")
+        proxy.heal()
+        assert joined.result(5) is None
+        until(lambda: quiet(client), 5, "all fetches have ended")
