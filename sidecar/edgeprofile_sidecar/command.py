@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import argparse
 import os
-import signal
 import sys
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +14,15 @@ import edgeprofile.config
 from edgeprofile.config import from_keywords, load
 from edgeprofile_sidecar import logs
 from edgeprofile_sidecar.followed import Followed
+from edgeprofile_sidecar.serving import serve
 from edgeprofile_sidecar.sidecar import Sidecar
+from edgeprofile_sidecar.supervisor import Supervisor
+from edgeprofile_sidecar.workers import Order
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import AsyncIterator, Callable, Coroutine
-    from typing import Any
-
     from edgeprofile.config import Config, SidecarConfig
 
 __all__ = ["add_arguments", "main", "run"]
-
-DRAINED, CUT_SHORT = 0, 1
-
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "token opens them",
     )
     parser.add_argument(
+        "--workers", metavar="N", type=int, help="processes that share the listeners, instead of sidecar.workers"
+    )
+    parser.add_argument("--worker", help=argparse.SUPPRESS)  # an order of the supervisor
+    parser.add_argument(
         "--check-config", action="store_true", help="print the configuration that would take effect, and end"
     )
     parser.add_argument(
@@ -64,8 +60,11 @@ def run(args: argparse.Namespace) -> int:
         shown = msgspec.json.encode(edgeprofile.config.effective(settings.current))
         sys.stdout.write(msgspec.json.format(shown, indent=2).decode() + "\n")
         return 0
-    offline = Path(args.offline) if args.offline else None
-    return main(settings.current, offline=offline, settings=settings, print_addresses=args.print_addresses)
+    if args.worker is not None:
+        return _work(settings, args)
+    if (count := args.workers or settings.current.sidecar.workers) > 1:
+        return _supervise(settings.current.sidecar, count, args)
+    return main(settings.current, offline=_offline(args), settings=settings, print_addresses=args.print_addresses)
 
 
 def main(
@@ -84,44 +83,28 @@ def main(
         ConfigurationError: An address or the tokens file cannot be used.
     """
     logs.configure()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(Sidecar(config, offline, settings=settings), print_addresses=print_addresses))
+    return serve(Sidecar(config, offline, settings=settings), print_addresses=print_addresses)
 
 
-async def _serve(sidecar: Sidecar, *, print_addresses: bool) -> int:
-    told, told_again = _signals()
-    async with sidecar, _reloading(sidecar):
-        addresses = sidecar.addresses._asdict()
-        _log.info("listening", extra=addresses)
-        if print_addresses:
-            sys.stdout.write(msgspec.json.encode(addresses).decode() + "\n")
-            sys.stdout.flush()
-        await told.wait()
-        _log.info("draining")
-        drained = await _first(sidecar.drain(), told_again)
-    _log.info("stopped", extra={"drained": drained})
-    return DRAINED if drained else CUT_SHORT
+def _work(settings: Followed[Config], args: argparse.Namespace) -> int:
+    """Serve as one of several, as the supervisor ordered."""
+    order = Order.read(args.worker)
+    logs.configure(worker=order.index)
+    config = settings.current
+    config = msgspec.structs.replace(config, sidecar=order.applied(config.sidecar))
+    return serve(Sidecar(config, _offline(args), settings=settings, bound=order.bound()), supervised=True)
 
 
-@asynccontextmanager
-async def _reloading(sidecar: Sidecar) -> AsyncIterator[None]:
-    """Read every file again at each SIGHUP."""
-    loop = asyncio.get_running_loop()
-    tasks = set[asyncio.Task[None]]()
+def _supervise(settings: SidecarConfig, count: int, args: argparse.Namespace) -> int:
+    """Have several serve."""
+    logs.configure()
+    given = {"--config": args.config, "--offline": args.offline}
+    arguments = [word for name, value in given.items() if value for word in (name, value)]
+    return serve(Supervisor(settings, count, arguments), print_addresses=args.print_addresses)
 
-    def reload() -> None:
-        task = loop.create_task(sidecar.reload())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+def _offline(args: argparse.Namespace) -> Path | None:
+    return Path(args.offline) if args.offline else None
 
 
 def _settings(args: argparse.Namespace) -> Followed[Config]:
@@ -133,29 +116,6 @@ def _settings(args: argparse.Namespace) -> Followed[Config]:
         return msgspec.structs.replace(config, sidecar=_with_arguments(config.sidecar, args))
 
     return Followed("config", [Path(path)] if path else [], read)
-
-
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events for the first and the second request to stop."""
-    told, told_again = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def tell() -> None:
-        (told_again if told.is_set() else told).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell)
-    return told, told_again
-
-
-async def _first(work: Coroutine[Any, Any, None], unless: asyncio.Event) -> bool:
-    """Whether the work was done before the event came; otherwise it is given up."""
-    working, waiting = asyncio.create_task(work), asyncio.create_task(unless.wait())
-    done, left = await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-    return working in done
 
 
 def _unconfigured(args: argparse.Namespace) -> bool:
@@ -171,11 +131,3 @@ def _with_arguments(settings: SidecarConfig, args: argparse.Namespace) -> Sideca
     given = {"listen": args.listen and tuple(args.listen), "admin_listen": args.admin_listen}
     changes = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **changes)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop  # noqa: PLC0415  # an option of the platform
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

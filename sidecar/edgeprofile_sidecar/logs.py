@@ -27,12 +27,17 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class _JsonFormatter(logging.Formatter):
+    def __init__(self, **always: object) -> None:
+        super().__init__()
+        self._always = always
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._always,
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
         if identity := request_id.get():
@@ -74,13 +79,13 @@ def origin(error: BaseException) -> dict[str, object]:
     }
 
 
-def handler(stream: TextIO) -> logging.Handler:
-    """What writes records as JSON lines."""
+def handler(stream: TextIO, **always: object) -> logging.Handler:
+    """What writes records as JSON lines; ``always`` stands in each of them."""
     made = logging.StreamHandler(stream)
-    made.setFormatter(_JsonFormatter())
+    made.setFormatter(_JsonFormatter(**always))
     return made
 
 
-def configure() -> None:
-    """Send the process' logs to standard error, from ``INFO`` on."""
-    logging.basicConfig(level=logging.INFO, handlers=[handler(sys.stderr)], force=True)
+def configure(**always: object) -> None:
+    """Send the process' logs to standard error, from ``INFO`` on; ``always`` stands in each record."""
+    logging.basicConfig(level=logging.INFO, handlers=[handler(sys.stderr, **always)], force=True)

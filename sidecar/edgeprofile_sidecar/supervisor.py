@@ -1,0 +1,153 @@
+"""Several processes that share the listeners: started, watched, started again, and ended together.
+
+Each worker has a socket of its own at every port, all of which the supervisor keeps open: while a worker is started
+again, its callers wait instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import tempfile
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from edgeprofile_sidecar import assembly
+from edgeprofile_sidecar.sidecar import Addresses
+from edgeprofile_sidecar.sockets import bind
+from edgeprofile_sidecar.workers import Inherited, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.sockets import Bound
+
+__all__ = ["Supervisor"]
+
+_log = logging.getLogger(__name__)
+
+_SHORTEST, _LONGEST = 0.5, 30.0  # seconds between the end of a worker and its next start
+_AT_ONCE = 0.001  # seconds; to aiohttp, no seconds at all means without a bound
+_STEADY = 60.0  # seconds after which a worker counts as having started well
+
+
+class Supervisor:
+    """Keeps ``count`` workers running, which are started with ``arguments``; an async context manager.
+
+    Entering it raises `ConfigurationError` for an address that cannot be used.
+    """
+
+    addresses: Addresses
+
+    def __init__(self, settings: SidecarConfig, count: int, arguments: Sequence[str]) -> None:
+        self._settings = settings
+        self._arguments = arguments
+        self._count = count
+        self._children: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = False
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeprofile-"))
+        try:
+            orders = self._orders(home)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self._tasks = [asyncio.create_task(self._keep(order)) for order in orders]
+        await self._open_admin([order.admin.removeprefix("unix:") for order in orders])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what is left of the workers."""
+        self._stopping = True
+        self.tell(signal.SIGKILL)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal to every worker."""
+        for child in self._children.values():
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(number)
+
+    async def drain(self) -> None:
+        """Have every worker drain, and return when all have ended."""
+        self._stopping = True
+        self.tell(signal.SIGTERM)
+        await asyncio.gather(*self._tasks)
+
+    async def reload(self) -> None:
+        """Have every worker read its files again."""
+        self.tell(signal.SIGHUP)
+
+    def _orders(self, home: str) -> list[Order]:
+        named = [(address, f"sidecar.listen[{i}]") for i, address in enumerate(self._settings.listen)]
+        rows = [self._shares(address, option) for address, option in named]
+        admin = self._settings.admin_listen
+        self._apart = self._bind(admin, "sidecar.adminListen", shared=False) if admin else None
+        apart = self._apart.address if self._apart else None
+        self.addresses = Addresses(tuple(row[0].address for row in rows), apart)
+        return [
+            Order(index, tuple(_inherited(row[index]) for row in rows), f"unix:{home}/{index}.sock")
+            for index in range(self._count)
+        ]
+
+    def _shares(self, address: str, option: str) -> list[Bound]:
+        """A socket for each worker: of its own at a port, the same for all at a path."""
+        first = self._bind(address, option)
+        if first.inode is not None:
+            return [first] * self._count
+        return [first, *(self._bind(first.address, option) for _ in range(self._count - 1))]
+
+    def _bind(self, address: str, option: str, *, shared: bool = True) -> Bound:
+        bound = bind(address, option, shared=shared)
+        self._stack.callback(bound.release)
+        bound.socket.listen(1024)
+        return bound
+
+    async def _open_admin(self, paths: list[str]) -> None:
+        if self._apart is None:
+            return
+        runner = web.AppRunner(
+            assembly.application(paths, self._settings.admin_endpoints), access_log=None, shutdown_timeout=_AT_ONCE
+        )
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, self._apart.socket).start()
+
+    async def _keep(self, order: Order) -> None:
+        pause = _SHORTEST
+        while not self._stopping:
+            begun = monotonic()
+            child = await self._start(order)
+            code = await child.wait()
+            if self._stopping:
+                return
+            pause = _SHORTEST if monotonic() - begun > _STEADY else min(2 * pause, _LONGEST)
+            _log.error("a worker ended", extra={"worker": order.index, "code": code, "again in": pause})
+            await asyncio.sleep(pause)
+
+    async def _start(self, order: Order) -> asyncio.subprocess.Process:
+        """Start a worker; the end of its standard input tells it that nobody supervises it any more."""
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "edgeprofile", "sidecar", *self._arguments, "--worker", order.write()),
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=[each.descriptor for each in order.sockets],
+        )
+        self._children[order.index] = child
+        return child
+
+
+def _inherited(bound: Bound) -> Inherited:
+    return Inherited(bound.socket.fileno(), bound.address, bound.tls)

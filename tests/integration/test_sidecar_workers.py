@@ -1,0 +1,154 @@
+"""Several processes behind one address: started, watched, reloaded, drained."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeprofile_sidecar.assembly import merged
+from edgeprofile_sidecar.tokens import dump
+from tests.support.servers import Flavour, Server
+from tests.support.sidecar import request, token
+from tests.support.wait import until
+
+TOKEN = "ep_workers"
+ASKED = json.dumps({"entity": "user", "destinationId": "2Dest", "id": {"type": "email", "value": "ada"}}).encode()
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="session")
+def flavour() -> Flavour:
+    """One flavour is enough: what is tested here does not ask Redis much."""
+    return "valkey"
+
+
+@dataclass
+class Workers:
+    child: subprocess.Popen[bytes]
+    log: Path
+    listen: list[str]
+    admin: str
+
+    def ask(self, address: str | None = None) -> int:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        where = (address or self.listen[0]).removeprefix("unix:")
+        return request(where, "POST", "/v2/activation", ASKED, headers).status
+
+    def readiness(self) -> tuple[int, Any]:
+        answer = request(self.admin, "GET", "/readyz")
+        return answer.status, answer.json
+
+    def pids(self) -> list[int]:
+        found = [request(self.admin, "GET", f"/statusz/data?worker={index}") for index in (0, 1)]
+        return [answer.json["pid"] for answer in found if answer.status == 200]
+
+    def records(self, message: str) -> list[Any]:
+        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["message"] == message]
+
+
+@contextmanager
+def started(home: Path, address: str) -> Iterator[Workers]:
+    (home / "tokens.json").write_bytes(dump([token(TOKEN)]))
+    (home / "c.toml").write_text(
+        f'[[destinations]]\nid = "2Dest"\nworkspaceId = "1Wsp"\nconfig = {{ address = "{address}", clusterMode = false }}\n'
+        f'[sidecar]\ntokensFile = "tokens.json"\nlisten = ["127.0.0.1:0", "unix:{home}/s"]\nadminListen = "127.0.0.1:0"\n'
+        "workers = 2\n"
+    )
+    command = [sys.executable, "-m", "edgeprofile", "sidecar", "--config", str(home / "c.toml"), "--print-addresses"]
+    log = home / "log"
+    with log.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as child:
+        try:
+            assert child.stdout is not None
+            addresses = json.loads(child.stdout.readline() or log.read_text())
+            workers = Workers(child, log, addresses["listen"], addresses["admin"])
+            until(lambda: workers.readiness()[0] == 200, PATIENCE, lambda: f"ready: {log.read_text()}")
+            yield workers
+        finally:
+            child.terminate()
+            child.wait(PATIENCE)
+
+
+@pytest.fixture
+def workers(redis_db: Server, tmp_path: Path) -> Iterator[Workers]:
+    with started(tmp_path, redis_db.address) as running:
+        yield running
+
+
+def served(workers: Workers) -> list[int]:
+    """How many requests each worker has answered."""
+    text = request(workers.admin, "GET", "/metrics").body.decode()
+    rows = [line for line in text.splitlines() if line.startswith("edgeprofile_http_requests_total{")]
+    return [sum(float(row.rpartition(" ")[2]) for row in rows if f'worker="{index}"' in row) for index in (0, 1)]
+
+
+def test_they_share_the_port_and_the_socket(workers):
+    assert {workers.ask() for _ in range(60)} == {200}
+    assert {workers.ask(workers.listen[1]) for _ in range(20)} == {200}
+    assert sum(served(workers)) == 80
+    assert all(served(workers)), "the system deals the connections out"
+    assert len(set(workers.pids())) == 2
+    assert request(workers.admin, "GET", "/livez").status == 200
+    assert request(workers.admin, "GET", "/startupz").json["started"]
+    assert request(workers.admin, "GET", "/statusz").body.startswith(b"<!doctype html>")
+
+
+def test_one_that_dies_is_started_again(workers):
+    dead = workers.pids()[1]
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: workers.readiness()[0] == 503, PATIENCE, "its end is seen")
+    assert workers.readiness()[1]["reasons"][0].startswith("worker 1: ")
+    assert request(workers.admin, "GET", "/livez").status == 200
+    until(lambda: workers.readiness()[0] == 200, PATIENCE, "all are ready again")
+    assert dead not in workers.pids()
+    (record,) = workers.records("a worker ended")
+    assert (record["worker"], record["code"]) == (1, -signal.SIGKILL)
+    assert {workers.ask() for _ in range(40)} == {200}
+
+
+def test_a_signal_to_stop_ends_them_all_with_0(workers):
+    pids = workers.pids()
+    workers.child.send_signal(signal.SIGTERM)
+    assert workers.child.wait(PATIENCE) == 0
+    assert [record["worker"] for record in workers.records("stopped") if "worker" in record] in ([0, 1], [1, 0])
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert not Path(workers.listen[1].removeprefix("unix:")).exists()
+
+
+def test_a_hangup_reaches_them_all(workers):
+    workers.child.send_signal(signal.SIGHUP)
+    until(lambda: len(workers.records("tokens read again")) == 2, PATIENCE, "both read again")
+
+
+def test_without_a_supervisor_they_end(workers):
+    pids = workers.pids()
+    workers.child.kill()
+
+    def gone() -> bool:
+        return not any(Path(f"/proc/{pid}/cmdline").exists() and running(pid) for pid in pids)
+
+    until(gone, PATIENCE, "they end")
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_metrics_of_all_are_told_apart():
+    text = '# HELP a_total A\n# TYPE a_total counter\na_total{x="1"} 2.0\n# HELP g G\n# TYPE g gauge\ng 1.0\n'
+    registry = merged([text, text.replace("2.0", "5.0"), ""])
+    assert registry.get_sample_value("a_total", {"x": "1", "worker": "0"}) == 2.0
+    assert registry.get_sample_value("a_total", {"x": "1", "worker": "1"}) == 5.0
+    assert registry.get_sample_value("g", {"worker": "1"}) == 1.0
