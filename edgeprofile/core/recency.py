@@ -57,7 +57,9 @@ class Recency:
             self._oldest, self._newest, self._cursor = keep(self._oldest), keep(self._newest), 0
             return True
         kept = tuple(keep(middle[cursor]))
-        if cursor and len(middle[cursor - 1]) + len(kept) <= CHUNK:
+        if not kept:  # an empty chunk would look like the end of the queue
+            del middle[cursor]
+        elif cursor and len(middle[cursor - 1]) + len(kept) <= CHUNK:
             middle[cursor - 1] += kept
             del middle[cursor]
         else:

@@ -107,6 +107,16 @@ def test_everything_can_be_sifted_away(recency):
     assert names(recency) == []
 
 
+def test_what_follows_a_chunk_that_was_sifted_away_can_be_popped(recency):
+    for name in range(2 * CHUNK + 1):
+        recency.push(entry(name))
+    recency.sift(lambda _entries: [])
+    assert names([recency.pop()]) == [CHUNK]
+    rounds(recency, lambda _entries: [])
+    recency.push(entry(7))
+    assert names([recency.pop()]) == [7]
+
+
 def test_the_collector_stops_walking_full_chunks(recency):
     for name in range(4 * CHUNK):
         recency.push(entry(name))
