@@ -1,4 +1,4 @@
-"""Who reads and who writes during the soak: threads and tasks, hot keys and cold ones, singly, bound and by the dozen."""
+"""Who reads and who writes during the soak: threads and tasks, hot, warm and cold keys, singly, bound and by the dozen."""
 
 import asyncio
 import threading
@@ -20,6 +20,7 @@ from tests.support.recorder import Reader
 from tests.support.servers import Server
 
 HOT = [f"hot{number}" for number in range(16)]
+WARM = [f"warm{number}" for number in range(200)]
 COLD = [f"cold{number}" for number in range(10_000)]
 _BREATH = 0.001  # seconds between two lookups of a reader
 _WRITES = 150.0  # a second, of each writer
@@ -36,7 +37,7 @@ def key_of(name: str) -> str:
     return f"{WORKSPACE}:{DESTINATION}:user:email:{name}"
 
 
-KEYS = [key_of(name) for name in (*HOT, *COLD)]
+KEYS = [key_of(name) for name in (*HOT, *WARM, *COLD)]
 
 
 class Load:
@@ -95,14 +96,14 @@ class Load:
                     return
 
     def _sync_on(self) -> None:
+        """Warm keys change about every second: longer than the bound, so that an event that was missed shows."""
         random, turn = Random(self._seed), self._history.turn()
-        keys = [key_of(name) for name in COLD]
         with self._server.client() as client:
             while not self.stop.wait(random.uniform(0.02, 0.2)):
                 whole = random.random() < 0.01
+                names = COLD if whole else random.sample(WARM, 16) + random.sample(COLD, 4)
                 with turn:
-                    chosen = keys if whole else random.sample(keys, 5)
-                    self._survive(partial(self._sync, client, chosen, whole))
+                    self._survive(partial(self._sync, client, [key_of(name) for name in names], whole))
 
     def _sync(self, client: redis.Redis, keys: Sequence[str], whole: bool) -> None:
         self.written += self._history.write_all(client, keys)
@@ -122,18 +123,19 @@ class Load:
         single = partial(_one, partial(client.get, "user", "email"))
         bound = partial(_one, client.lookup("user", "email"))
         many = partial(_many, partial(client.get_many, "user", "email"))
-        for number, (look, hot) in enumerate([(single, 1.0), (single, 0.0), (bound, 0.5), (many, 0.5)]):
-            yield partial(self._read_on, look, self._history.reader(), self._choice(number, hot))
+        kinds = [(single, [HOT, WARM]), (single, [COLD]), (bound, [WARM, COLD]), (many, [HOT, WARM, COLD])]
+        for number, (look, pools) in enumerate(kinds):
+            yield partial(self._read_on, look, self._history.reader(), self._choice(number, pools))
 
     async def _tasks(self, client: AsyncClient) -> None:
         single = partial(_aone, partial(client.get, "user", "email"))
         many = partial(_amany, partial(client.get_many, "user", "email"))
-        kinds = [(single, 1.0), (single, 1.0), (single, 0.0), (many, 0.5)]
-        await asyncio.gather(*(self._task(look, self._choice(9 + n, hot)) for n, (look, hot) in enumerate(kinds)))
+        kinds = [(single, [HOT]), (single, [WARM]), (single, [WARM, COLD]), (many, [HOT, WARM, COLD])]
+        await asyncio.gather(*(self._task(look, self._choice(9 + n, pools)) for n, (look, pools) in enumerate(kinds)))
 
-    def _choice(self, number: int, hot: float) -> Choose:
+    def _choice(self, number: int, pools: Sequence[Sequence[str]]) -> Choose:
         random = Random(self._seed * 100 + number)
-        return lambda: random.choice(HOT if random.random() < hot else COLD)
+        return lambda: random.choice(random.choice(pools))
 
     def _read_on(self, look: Round, reader: Reader, choose: Choose) -> None:
         while not self.stop.wait(_BREATH):
