@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import cycle
 from random import Random
+from traceback import format_exception
 from typing import Any
 
 import redis
@@ -20,11 +21,12 @@ from tests.support.recorder import Reader
 from tests.support.servers import Server
 
 HOT = [f"hot{number}" for number in range(16)]
-WARM = [f"warm{number}" for number in range(200)]
+WARM = [f"warm{number}" for number in range(2_000)]
 COLD = [f"cold{number}" for number in range(10_000)]
 _BREATH = 0.001  # seconds between two lookups of a reader
 _WRITES = 150.0  # a second, of each writer
 _MANY = 24
+_NAP = 0.01  # seconds
 _AFTER_FAILURE = 0.05  # seconds
 
 Choose = Callable[[], str]
@@ -46,7 +48,8 @@ class Load:
     Attributes:
         stop: Ends them.
         unexpected: Exceptions that no lookup may raise, by their text.
-        longest: Seconds that the longest lookup took.
+        longest: Seconds that the longest lookup took, when it began, and its error if it had one.
+        lag: Seconds that a thread which wanted to sleep ten milliseconds overslept, at most: the machine's share.
         written: Writes that were acknowledged; `syncs`: times that every cold key was rewritten at full speed.
         refused: Writes that failed, by the name of the exception.
     """
@@ -54,7 +57,8 @@ class Load:
     def __init__(self, history: Window, server: Server, seed: int) -> None:
         self.stop = threading.Event()
         self.unexpected: Counter[str] = Counter()
-        self.longest = 0.0
+        self.longest = (0.0, 0.0, "")
+        self.lag = 0.0
         self.written = self.syncs = 0
         self.refused: Counter[str] = Counter()
         self._history, self._server, self._seed = history, server, seed
@@ -67,6 +71,7 @@ class Load:
             *self._readers(client),
             partial(asyncio.run, self._tasks(twin)),
         ]
+        threads.append(self._oversleep)
         started = [threading.Thread(target=work, name="soak") for work in threads]
         for thread in started:
             thread.start()
@@ -96,12 +101,12 @@ class Load:
                     return
 
     def _sync_on(self) -> None:
-        """Warm keys change about every second: longer than the bound, so that an event that was missed shows."""
+        """Warm keys change and are read every few seconds: rarely enough for an event that was missed to show."""
         random, turn = Random(self._seed), self._history.turn()
         with self._server.client() as client:
             while not self.stop.wait(random.uniform(0.02, 0.2)):
                 whole = random.random() < 0.01
-                names = COLD if whole else random.sample(WARM, 16) + random.sample(COLD, 4)
+                names = COLD if whole else random.sample(WARM, 40) + random.sample(COLD, 4)
                 with turn:
                     self._survive(partial(self._sync, client, [key_of(name) for name in names], whole))
 
@@ -155,15 +160,20 @@ class Load:
 
     @contextmanager
     def _looked(self) -> Iterator[None]:
-        begin = time.monotonic()
+        begin, outcome = time.monotonic(), ""
         try:
             yield
-        except ServiceError:
-            pass  # counted by the reader
+        except ServiceError as error:  # counted by the reader
+            outcome = str(error)
         except Exception as error:  # noqa: BLE001  # whatever else comes out of a lookup fails the run
-            self.unexpected[repr(error)] += 1
-        finally:
-            self.longest = max(self.longest, time.monotonic() - begin)
+            self.unexpected["".join(format_exception(error))] += 1
+        self.longest = max(self.longest, (time.monotonic() - begin, begin, outcome))
+
+    def _oversleep(self) -> None:
+        begin = time.monotonic()
+        while not self.stop.wait(_NAP):
+            begin, last = time.monotonic(), begin
+            self.lag = max(self.lag, begin - last - _NAP)
 
 
 def _one(lookup: Callable[[str], Any], reader: Reader, choose: Choose) -> None:

@@ -88,6 +88,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         hits: Share of lookups answered from the cache, as the clients count.
         staleness: p50, p99 and the most: how long a value had certainly been replaced when its read began.
         longest_lookup: From call to answer or error.
+        lag: How late the machine let a sleeping thread of the same process go on, at most.
         recoveries: Median and the most, from the end of a fault until both clients were live.
         excused: Seconds of the declared exception, flags off and on again at once: no staleness was judged in them.
         shown: The first violations, and what had gone wrong before them.
@@ -106,6 +107,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     syncs: int
     staleness: dict[str, float]
     longest_lookup: float
+    lag: float
     errors: dict[str, int]
     write_errors: dict[str, int]
     faults: dict[str, int]
@@ -131,7 +133,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         yield f"lookups       {self.lookups:,} answered, {self.hits:.1%} from the cache; {self.checked:,} records checked"
         yield f"writes        {self.writes:,}, in them {self.syncs} full syncs"
         yield "staleness     " + ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in self.staleness.items())
-        yield f"longest       {self.longest_lookup:.3f} s for a lookup"
+        yield f"longest       {self.longest_lookup:.3f} s for a lookup; the machine lagged {self.lag:.3f} s at most"
         yield f"errors        {_counts(self.errors)}"
         yield f"of writers    {_counts(self.write_errors)}"
         yield f"faults        {sum(self.faults.values())}: {_counts(self.faults)}"

@@ -95,8 +95,14 @@ class Window(History):
         return report
 
     def _judged(self, reads: Sequence[Read], bound: float) -> Report:
-        keys = {read.key for read in reads}
-        return check((write for write in self.writes() if write.key in keys), reads, bound, self._excused.copy())
+        """What is excused is checked apart, so that its age does not count."""
+        keys, excuses = {read.key for read in reads}, self._excused.copy()
+        writes = [write for write in self.writes() if write.key in keys]
+        parts: tuple[list[Read], list[Read]] = [], []
+        for read in reads:
+            parts[any(begin <= read.begin <= end for begin, end in excuses)].append(read)
+        excused = check(writes, parts[True], bound, excuses)
+        return check(writes, parts[False], bound) + Report(excused.reads, excused.violations)
 
     def _forget_reads(self, before: float) -> None:
         """A run that ended was checked already; a read that its reader adds to it at this moment is not."""
