@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from edgeprofile.core.watch import Fingerprint
     from edgeprofile.engine.node import Node
 
-__all__ = ["Inspector"]
+__all__ = ["FLAGS", "Inspector", "notifications_off", "shown"]
 
+_READ_FLAGS: Final = (b"CONFIG", b"GET", b"notify-keyspace-events")
+FLAGS: Final = pack(_READ_FLAGS)
+"""Asks for the notification flags."""
 _SUSPENDED: Final = 0.05
 """Seconds by which the clocks may differ before it means that the machine slept."""
 _MISPLACED: Final = {
@@ -82,23 +85,12 @@ class Inspector:
         """Raises `NotificationsOff` when the server's flags are known and not enough, after adding them if it may."""
         if self._config.mode == "tracking":
             return
-        reply = await self._ask("CONFIG GET", (b"CONFIG", b"GET", b"notify-keyspace-events"))
-        if not isinstance(reply, list) or len(reply) != 2:
-            self._flags_hidden = True
+        flags = shown(await self._ask("CONFIG GET", _READ_FLAGS))
+        self._flags_hidden = flags is None
+        if flags is None or not missing(flags):
             return
-        self._flags_hidden = False
-        flags = reply[1].decode()
-        if not missing(flags):
-            return
-        command = f"CONFIG SET notify-keyspace-events {with_missing(flags)}"
-        if self._config.configure_server and await self._add_flags(flags):
-            return
-        raise NotificationsOff(
-            f"keyspace notifications of {self._node.name} lack {missing(flags)} (they are {flags!r}): run {command}, "
-            "or set feed.configureServer = true",
-            command=command,
-            node=self._node.name,
-        )
+        if not (self._config.configure_server and await self._add_flags(flags)):
+            raise notifications_off(self._node.name, flags)
 
     async def begin(self, proof: Proof) -> None:
         """An epoch begins: what is found now is what must stay, where the heartbeat alone would not notice."""
@@ -152,6 +144,22 @@ class Inspector:
         if reply.code in {"NOPERM", "ERR"}:
             return None
         raise refusal(reply, self._node.name, doing=what)
+
+
+def shown(reply: Any) -> str | None:
+    """The flags in the reply to `FLAGS`; `None` where the server does not show them."""
+    return reply[1].decode() if isinstance(reply, list) and len(reply) == 2 else None
+
+
+def notifications_off(node: str, flags: str) -> NotificationsOff:
+    """What to do about flags that are not enough."""
+    command = f"CONFIG SET notify-keyspace-events {with_missing(flags)}"
+    return NotificationsOff(
+        f"keyspace notifications of {node} lack {missing(flags)} (they are {flags!r}): run {command}, "
+        "or set feed.configureServer = true",
+        command=command,
+        node=node,
+    )
 
 
 def _slept() -> float:

@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.coherence import Proof
+from edgeprofile.core.flags import missing
+from edgeprofile.engine.inspector import FLAGS, notifications_off, shown
 from edgeprofile.errors import ProtocolViolation
 from edgeprofile.keys import channel
 from edgeprofile.store.feed import NoCanary, a_replica
@@ -40,20 +42,36 @@ class Pulse:
         self._ttl = str(int(max(_CANARY_TTL, 10 * config.cache.max_staleness) * 1000))
         self._name = f"{CANARY}{uuid.uuid4().hex}"
         self._tracking = config.feed.mode == "tracking"
-        self._canary = b""
+        self._canary = self._channel = b""
+        self._events = (INVALIDATED,) if self._tracking else (b"hincrby", b"expire")
+        self._heard = 0
+        self._flags_shown = False
         self.prefix = self._name.encode()
-        self.echo = (b"", b"")
         self.feed: Feed | None = None
         self._wished = Proof.CANARY if config.feed.heartbeat == "canary" else Proof.PONG
         self.hope()
 
     def new_canary(self, epoch: int, tag: str) -> bytes:
         """The key that this epoch counts in; no other epoch or process ever does. The tag leads it to its node."""
-        self._epoch = epoch
+        self._epoch, self._heard, self._flags_shown = epoch, 0, not self._tracking
         self._canary = f"{self._name}:{epoch}{'{' + tag + '}' if tag else ''}".encode()
-        heard = self._canary if self._tracking else channel(self._node.endpoint.db, self._canary)
-        self.echo = (heard, INVALIDATED if self._tracking else b"hincrby")
+        self._channel = self._canary if self._tracking else channel(self._node.endpoint.db, self._canary)
         return self._canary
+
+    @property
+    def echoes(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The events of one beat, in order: channel and name."""
+        return tuple((self._channel, event) for event in self._events)
+
+    def hears(self, channel: bytes, event: bytes) -> bool:
+        """An event came on an exact channel. Whether it completes those of a beat."""
+        if channel != self._channel or event not in self._events:
+            return False
+        self._heard = self._heard + 1 if event == self._events[self._heard] else int(event == self._events[0])
+        if self._heard < len(self._events):
+            return False
+        self._heard = 0
+        return True
 
     async def send(self, number: int) -> None:
         """Send heartbeat ``number``; its epoch and the answer go to ``answered``."""
@@ -65,28 +83,41 @@ class Pulse:
         wire.call(*self._command(number), partial(self._answered, self._epoch))
 
     def _command(self, number: int) -> tuple[bytes, int]:
-        """One write that the feed tells of exactly once, its TTL renewed; how many replies it gets.
+        """One write that the feed tells of, its TTL renewed; how many replies it gets.
 
-        Keyspace events are counted by their names, so the renewal may be a command of its own. Invalidations have no
-        names: there it is one command, whose reply is the value before.
+        Keyspace events have classes that can be switched off alone. So a beat needs the events of two of them, and the
+        flags are read along with it where that is allowed. Invalidations have neither classes nor names: there it is
+        one command, whose reply is the value before.
         """
         if self._tracking:
             return pack((b"SET", self._canary, b"%d" % number, b"PX", self._ttl, b"GET")), 1
-        return pack((b"HINCRBY", self._canary, b"n", b"1"), (b"PEXPIRE", self._canary, self._ttl)), 2
+        beat = pack((b"HINCRBY", self._canary, b"n", b"1"), (b"PEXPIRE", self._canary, self._ttl))
+        return (beat + FLAGS, 3) if self._flags_shown else (beat, 2)
 
     def value(self, result: list[Any] | BaseException) -> int:
-        """The counter in an answer. Raises what kept it from coming."""
+        """The counter in an answer. Raises what kept it from coming, `NotificationsOff` where flags were taken away."""
         if isinstance(result, BaseException):
             raise result
-        for reply in result:
+        for reply in result[:2]:
             if isinstance(reply, ErrorReply):
                 raise self._refused(reply)
+        for reply in result[2:]:
+            self._check(reply)
         try:
-            return int(result[0] or 0) + 1 if self._tracking else int(result[0])
+            if self._tracking:
+                return int(result[0] or 0) + 1
+            return int(result[0]) if result[1] else 0  # the key went before its TTL could be renewed
         except (TypeError, ValueError) as error:
             raise ProtocolViolation(
                 f"{self._node.name} answered a heartbeat with no number", node=self._node.name
             ) from error
+
+    def _check(self, reply: Any) -> None:
+        flags = shown(reply)
+        if flags is None:
+            self._flags_shown = isinstance(reply, ErrorReply) and reply.code not in {"NOPERM", "ERR"}
+        elif missing(flags):
+            raise notifications_off(self._node.name, flags)
 
     @property
     def _words(self) -> str:
@@ -133,4 +164,4 @@ class Pulse:
             return False
         wire = await self._node.attach()
         replies = await wire.ask(*self._command(0))
-        return not any(isinstance(reply, ErrorReply) for reply in replies)
+        return not any(isinstance(reply, ErrorReply) for reply in replies[:2])

@@ -70,7 +70,8 @@ class EngineSession(Session):
                 self.world.oracle.changed(number)
         elif kind == BEAT:
             for _ in numbers:
-                self.real.feed_message(*self.real._pulse.echo)
+                for echo in self.real._pulse.echoes:
+                    self.real.feed_message(*echo)
         elif kind == ACK:
             self.real.feed_subscribed()
             self.world.oracle.acknowledged()
