@@ -65,7 +65,8 @@ class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         destination: Id of the destination.
-        state: ``starting``, ``live``, ``unproven`` (works, with a weaker promise that ``reason`` states),
+        state: ``starting``, ``live``, ``unproven`` (works, with a weaker promise that ``reason`` states), ``late`` (no
+            heartbeat came back within the bound: each value is read again after ``maxStaleness``),
             ``notifications off``, ``disconnected`` or ``closed``.
         reason: Why, in words for the operator; empty when live and proved.
         ready: Live, or declared unproven.

@@ -166,6 +166,12 @@ class Authority:
         self._prove()
         return True
 
+    def beat_refused(self) -> None:
+        """The server would not execute the outstanding beat: it never was, and another may be sent."""
+        if self._sent is not None and self._replies < self._beats:
+            self._sent = None
+            self._beats -= 1
+
     def beat_void(self) -> None:
         """The outstanding beat came back but proves nothing: another may be sent."""
         self._sent = None

@@ -16,7 +16,14 @@ from edgeprofile.core.coherence import Phase, Proof
 from edgeprofile.core.keeper import wanted
 from edgeprofile.engine.inspector import Inspector
 from edgeprofile.engine.pulse import Pulse
-from edgeprofile.errors import AccessDenied, EdgeProfileError, NotificationsOff, ServiceError, UsageError
+from edgeprofile.errors import (
+    AccessDenied,
+    EdgeProfileError,
+    NotificationsOff,
+    ServerRefused,
+    ServiceError,
+    UsageError,
+)
 from edgeprofile.keys import channel, channel_pattern
 from edgeprofile.store.endpoint import TlsRefused, sever
 from edgeprofile.store.feed import NoCanary, NoFeed, Subscription
@@ -52,7 +59,9 @@ _STATES: Final = {
     NoFeed.__name__: "unproven",
 }
 """What the end of an epoch means, by its reason."""
-_RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "unproven", "live")
+_RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "late", "unproven", "live")
+_BUSY: Final = frozenset({"BUSY", "LOADING"})
+_LATE: Final = "no heartbeat has come back in time: until one does, every value is read again after maxStaleness"
 
 
 class Gap(ServiceError):
@@ -105,6 +114,8 @@ class Session:
         self.error: BaseException | None = None
         self._progress = asyncio.Event()
         self._proved_until = -math.inf
+        self._due = math.inf
+        self._hindrance = ""
         self._heard = False
 
     @property
@@ -195,6 +206,7 @@ class Session:
         interval = self._config.cache.heartbeat_interval
         authority = self._node.keeper.authority
         await self._inspector.begin(self._pulse.proof)
+        self._due = time.monotonic() + self._config.cache.max_staleness
         while True:
             begun = time.monotonic()
             self._inspector.check_clock()
@@ -211,6 +223,8 @@ class Session:
                 raise Gap("beat unseen", self._unseen(), node=self._node.name)
             elif overdue and self._pulse.proof is Proof.PONG:
                 raise Gap("ping unanswered", "the feed connection does not answer", node=self._node.name)
+            if begun > self._due:
+                self._say("late", self._hindrance or _LATE)
             if await self._inspector.inspect() and await self._pulse.mended():
                 raise Gap("heartbeat permitted", "the heartbeat can be written again", node=self._node.name)
             await self._rest(begun + interval)
@@ -251,9 +265,18 @@ class Session:
         try:
             value = self._pulse.value(result)
         except EdgeProfileError as error:
-            self._end(error)
+            self._failed(error)
         else:
             self._counted(value)
+
+    def _failed(self, error: EdgeProfileError) -> None:
+        """A heartbeat brought an error. A busy server refuses it and keeps all data: it is sent again."""
+        if isinstance(error, ServerRefused) and error.code in _BUSY:
+            self._hindrance = str(error)
+            with self._lock:
+                self._node.keeper.authority.beat_refused()
+        else:
+            self._end(error)
 
     def _counted(self, value: int) -> None:
         """The heartbeat that is out was answered with this number."""
@@ -323,6 +346,8 @@ class Session:
             return
         self._backoff.reset()
         self.error = None
+        self._hindrance = ""
+        self._due = self.watermark + self._config.cache.max_staleness
         if self.watermark > self._proved_until:  # a beat is proved by two things, and counted once
             self._proved_until = self.watermark
             self._counters.fence_seconds.observe(time.monotonic() - self.watermark)
@@ -337,6 +362,7 @@ class Session:
             self._node.keeper.authority.beat_void()
         why = "whether notifications are on cannot be read (grant +config|get), and no change has been heard of yet"
         self._backoff.reset()
+        self._due = time.monotonic() + self._config.cache.max_staleness
         self._say("unproven", f"{why}: until then every value is read again after maxStaleness")
 
     def _unseen(self) -> str:

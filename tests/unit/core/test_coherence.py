@@ -184,3 +184,24 @@ def test_a_beat_that_proves_nothing_makes_way_for_another():
     assert authority.beat(11.0) == 2
     assert authority.beat_answered(2)
     assert (authority.watermark, authority.replies) == (11.0, 2)
+
+
+def test_a_beat_that_was_refused_never_was():
+    """The server did not execute it, so the next one has its number and proves itself."""
+    authority = subscribed()
+    assert authority.beat(1.0) == 1
+    authority.beat_refused()
+    assert authority.outstanding is None
+    assert authority.beat(2.0) == 1
+    assert authority.beat_answered(1)
+    assert authority.beat_seen()
+    assert authority.watermark == 2.0
+
+
+def test_a_beat_that_was_answered_cannot_be_refused_any_more():
+    authority = subscribed()
+    authority.beat_refused()
+    authority.beat(1.0)
+    authority.beat_answered(1)
+    authority.beat_refused()
+    assert authority.outstanding == 1.0
