@@ -60,6 +60,8 @@ _STATES: Final = {
 }
 """What the end of an epoch means, by its reason."""
 _RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "late", "unproven", "live")
+_STEADY: Final = 5.0
+"""Seconds for which an epoch must have been proved before the one after it may begin without a longer pause."""
 _BUSY: Final = frozenset({"BUSY", "LOADING"})
 _LATE: Final = "no heartbeat has come back in time: until one does, every value is read again after maxStaleness"
 
@@ -114,7 +116,7 @@ class Session:
         self.error: BaseException | None = None
         self._progress = asyncio.Event()
         self._proved_until = -math.inf
-        self._due = math.inf
+        self._first_proof = self._due = math.inf
         self._hindrance = ""
         self._heard = False
 
@@ -206,6 +208,7 @@ class Session:
         interval = self._config.cache.heartbeat_interval
         authority = self._node.keeper.authority
         await self._inspector.begin(self._pulse.proof)
+        self._first_proof = math.inf
         self._due = time.monotonic() + self._config.cache.max_staleness
         while True:
             begun = time.monotonic()
@@ -344,7 +347,7 @@ class Session:
     def _proved(self) -> None:
         if self._node.keeper.authority.phase is not Phase.LIVE:
             return
-        self._backoff.reset()
+        self._first_proof = min(self._first_proof, self.watermark)
         self.error = None
         self._hindrance = ""
         self._due = self.watermark + self._config.cache.max_staleness
@@ -415,6 +418,9 @@ class Session:
         self.error = error
         reason = getattr(error, "reason", None) or type(error).__name__
         self._counters.feed_losses[reason] += 1
+        if self.watermark - self._first_proof > _STEADY:
+            self._backoff.reset()
+            self._first_proof = math.inf
         self._say(_STATES.get(reason, "disconnected"), str(error) or type(error).__name__)
 
     def _say(self, state: str, reason: str) -> None:
