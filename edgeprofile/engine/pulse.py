@@ -76,11 +76,15 @@ class Pulse:
     async def send(self, number: int) -> None:
         """Send heartbeat ``number``; its epoch and the answer go to ``answered``."""
         if self.proof is Proof.PONG:
-            if self.feed is not None:
-                self.feed.ping(b"%d" % number)
+            self.ask(number)
             return
         wire = await self._node.attach()
         wire.call(*self._command(number), partial(self._answered, self._epoch))
+
+    def ask(self, number: int) -> None:
+        """Send a fence on the feed: when its answer comes, everything that was told before has come."""
+        if self.feed is not None:
+            self.feed.ping(b"%d" % number)
 
     def _command(self, number: int) -> tuple[bytes, int]:
         """One write that the feed tells of, its TTL renewed; how many replies it gets.

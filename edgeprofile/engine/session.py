@@ -63,6 +63,10 @@ _RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "lat
 _STEADY: Final = 5.0
 """Seconds for which an epoch must have been proved before the one after it may begin without a longer pause."""
 _BUSY: Final = frozenset({"BUSY", "LOADING"})
+_UNSEEN: Final = (
+    "a heartbeat was written, and what was sent behind it came back, but its events did not: "
+    "check CONFIG GET notify-keyspace-events"
+)
 _LATE: Final = "no heartbeat has come back in time: until one does, every value is read again after maxStaleness"
 
 
@@ -118,6 +122,7 @@ class Session:
         self._proved_until = -math.inf
         self._first_proof = self._due = math.inf
         self._hindrance = ""
+        self._fenced = 0
         self._heard = False
 
     @property
@@ -181,12 +186,22 @@ class Session:
         self._feed = self._listen(self._pulse.new_canary(authority.epoch, self._tag))
         self._pulse.feed = self._feed
         try:
-            async with asyncio.timeout(self._config.limits.connect_timeout):
-                await self._feed.open(self._config.limits.connect_timeout)
-                await self._until(lambda: authority.phase is not Phase.SUBSCRIBING)
+            await self._subscribe(self._feed)
             await self._beat()
         finally:
             self._drop_feed(None)
+
+    async def _subscribe(self, feed: Feed) -> None:
+        authority = self._node.keeper.authority
+        patience = self._config.limits.connect_timeout
+        try:
+            async with asyncio.timeout(patience):
+                await feed.open(patience)
+                await self._until(lambda: authority.phase is not Phase.SUBSCRIBING)
+        except TimeoutError as error:
+            if isinstance(error, EdgeProfileError):
+                raise
+            raise Gap("feed silent", "the subscription was not acknowledged in time", node=self._node.name) from error
 
     def _spelled(self, target: Target) -> bytes:
         """How a feed of this kind is told of a destination's keys, and tells of them."""
@@ -208,7 +223,7 @@ class Session:
         interval = self._config.cache.heartbeat_interval
         authority = self._node.keeper.authority
         await self._inspector.begin(self._pulse.proof)
-        self._first_proof = math.inf
+        self._first_proof, self._fenced = math.inf, 0
         self._due = time.monotonic() + self._config.cache.max_staleness
         while True:
             begun = time.monotonic()
@@ -217,20 +232,27 @@ class Session:
                 await self._node.ownership.confirm()
             with self._lock:
                 number = authority.beat(begun)
-                overdue = authority.outstanding is not None and begun - authority.outstanding > self._grace
-                answered = authority.answered
             if number is not None:
                 self._counters.beats += 1
                 await self._pulse.send(number)
-            elif overdue and answered:
-                raise Gap("beat unseen", self._unseen(), node=self._node.name)
-            elif overdue and self._pulse.proof is Proof.PONG:
-                raise Gap("ping unanswered", "the feed connection does not answer", node=self._node.name)
+            else:
+                self._await_feed(begun)
             if begun > self._due:
                 self._say("late", self._hindrance or _LATE)
             if await self._inspector.inspect() and await self._pulse.mended():
                 raise Gap("heartbeat permitted", "the heartbeat can be written again", node=self._node.name)
             await self._rest(begun + interval)
+
+    def _await_feed(self, now: float) -> None:
+        """A heartbeat is out. Once its events are all that it lacks, a fence behind them tells whether they are to come."""
+        authority = self._node.keeper.authority
+        if authority.outstanding is None or not (authority.answered or self._pulse.proof is Proof.PONG):
+            return
+        if now - authority.outstanding > self._grace:
+            raise Gap("feed silent", "the feed connection does not answer", node=self._node.name)
+        if self._pulse.proof is Proof.CANARY and self._fenced != authority.replies:
+            self._fenced = authority.replies
+            self._pulse.ask(self._fenced)
 
     @property
     def _tag(self) -> str:
@@ -333,10 +355,14 @@ class Session:
 
     def feed_pong(self, text: bytes) -> None:
         """Part of `Listener`."""
-        if self._inspector.blind and not self._heard:
+        authority = self._node.keeper.authority
+        if self._pulse.proof is Proof.CANARY:
+            if authority.answered and int(text) == authority.replies:
+                raise Gap("beat unseen", _UNSEEN, node=self._node.name)
+        elif self._inspector.blind and not self._heard:
             self._in_doubt()
-            return
-        self._counted(int(text))
+        else:
+            self._counted(int(text))
 
     def feed_lost(self, cause: Exception) -> None:
         """Part of `Listener`."""
@@ -367,12 +393,6 @@ class Session:
         self._backoff.reset()
         self._due = time.monotonic() + self._config.cache.max_staleness
         self._say("unproven", f"{why}: until then every value is read again after maxStaleness")
-
-    def _unseen(self) -> str:
-        return (
-            "notifications are off, or the feed is silent: a heartbeat was written but its event did not arrive; "
-            "check CONFIG GET notify-keyspace-events"
-        )
 
     def _lose(self) -> None:
         """Nothing of this epoch may be served or stored any more; called under the lock."""
