@@ -40,6 +40,7 @@ class Target:
             json_documents=destination.config.use_json_module,
             unreadable=self._unreadable,
             models=self._found,
+            rule=f"%R~{self.layout.pattern.decode()}",
         )
         self._counters = counters
         self._reported: set[str] = set()

@@ -77,6 +77,7 @@ class Reading:
     """How the profiles of one destination are read from one node.
 
     ``unreadable`` is called with the names of models whose text was no JSON, ``models`` with those of every profile.
+    ``rule`` is the ACL rule for the destination's keys.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class Reading:
         json_documents: bool,
         unreadable: Callable[[tuple[str, ...]], None],
         models: Callable[[Iterable[str]], None] = lambda _models: None,
+        rule: str = "",
     ) -> None:
+        self._rule = rule
         self._unreadable = unreadable
         self._models = models
         self._names = _no_models if layout == "event-stream" else _members if json_documents else _fields
@@ -115,7 +118,7 @@ class Reading:
         """The encoded profile in the replies to `asking`. What comes this way is not kept, so no TTL is asked for."""
         value = replies[1]
         if isinstance(value, ErrorReply):
-            raise refusal(value, node, doing=self._command)
+            raise refusal(value, node, doing=self._command, rule=self._rule)
         return self._present(value, 0.0, [], (), node).raw if value else None
 
     def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
@@ -124,7 +127,7 @@ class Reading:
         for start, key in zip(range(0, len(replies), step), ask.keys, strict=True):
             value, ttl = replies[start : start + 2]
             if isinstance(value, ErrorReply):
-                raise refusal(value, node, doing=self._command)
+                raise refusal(value, node, doing=self._command, rule=self._rule)
             if value:
                 found = self._present(value, _seconds(ttl), replies[start + 2 : start + step], ask.fields, node)
                 return self._complete(found, value, key, ask.fields)
