@@ -180,9 +180,12 @@ class BlockingWire:
         if not serial or serial == self._vouched:
             return []
         self._vouched = serial
-        call = _Call(self._witness.question, 1, self._witness.sound(self._born))
+        call = _Call(self._witness.question, 1, self._witness.sound(self._born, self._unvouched))
         call.abandoned = True
         return [call]
+
+    def _unvouched(self) -> None:
+        self._vouched = 0
 
     def _receive(self, deadline: float) -> None:
         replies = self._reader.feed(self._took(self._read(deadline)))

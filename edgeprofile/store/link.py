@@ -131,7 +131,10 @@ class Link(asyncio.Protocol):
         if not serial or serial == self._vouched:
             return []
         self._vouched = serial
-        return [Call(self._witness.question, 1, _ignore, self._witness.sound(self._born))]
+        return [Call(self._witness.question, 1, _ignore, self._witness.sound(self._born, self._unvouched))]
+
+    def _unvouched(self) -> None:
+        self._vouched = 0
 
     def _write(self, calls: list[Call]) -> None:
         if self._transport is None:

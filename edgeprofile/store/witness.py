@@ -7,7 +7,9 @@ right server can know: how far this process' own heartbeat has counted there, or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from edgeprofile.store.resp import ErrorReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from edgeprofile.store.link import Sound
 
 __all__ = ["Judge", "Witness"]
+
+_BUSY: Final = frozenset({"BUSY", "LOADING"})
 
 Judge: TypeAlias = "Callable[[Any, int], bool]"
 """Whether a reply can be the right server's, which had answered so many heartbeats before it was asked."""
@@ -42,15 +46,19 @@ class Witness:
         """Nothing is to be asked."""
         self.serial = 0
 
-    def sound(self, born: int) -> Sound:
+    def sound(self, born: int, again: Callable[[], None]) -> Sound:
         """Judges the reply to a question that is asked now, on a connection that was made under the serial ``born``.
 
-        An older connection that leads elsewhere is only of no use; a new one says that the way has changed.
+        An older connection that leads elsewhere is only of no use; a new one says that the way has changed. A server
+        that has no time to say is to be asked ``again``.
         """
         beats, judge = self.beats, self._judge
         doubted = self._doubted if born == self.serial else _nobody
 
         def sound(replies: list[Any]) -> bool:
+            if isinstance(replies[0], ErrorReply) and replies[0].code in _BUSY:
+                again()
+                return True
             good = judge(replies[0], beats)
             if not good:
                 doubted()
