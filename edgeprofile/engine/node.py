@@ -58,17 +58,21 @@ class Node:
         loop = asyncio.get_running_loop()
         wire = self._streams.get(loop)
         if wire is None:
-            wire = AsyncWire(
-                self.endpoint,
-                self.witness,
-                max_reply_bytes=self._limits.max_reply_bytes,
-                connect_timeout=self._limits.connect_timeout,
-                stall=stall or self._limits.timeout,
-            )
+            wire = self.spare(stall)
             with self._lock:
                 self._streams[loop] = wire
             await self._tie(wire, id(loop))
         return wire
+
+    def spare(self, stall: float | None = None) -> AsyncWire:
+        """A connection of the running loop that nobody else uses; to be closed by who asked for it."""
+        return AsyncWire(
+            self.endpoint,
+            self.witness,
+            max_reply_bytes=self._limits.max_reply_bytes,
+            connect_timeout=self._limits.connect_timeout,
+            stall=stall or self._limits.timeout,
+        )
 
     async def renew(self, stall: float) -> AsyncWire:
         """As `attach`, but for a connection that was made from now on: addresses move, and old connections do not."""

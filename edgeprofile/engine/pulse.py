@@ -163,9 +163,20 @@ class Pulse:
         self._unwritten = False
 
     async def mended(self) -> bool:
-        """Whether a heartbeat that could not be written can be now."""
-        if not self._unwritten:
+        """Whether a heartbeat that could not be written, or not be listened to, can be now."""
+        if self.proof is self._wished:
             return False
-        wire = await self._node.attach()
-        replies = await wire.ask(*self._command(0))
+        replies = await (self._write() if self._unwritten else self._listen())
         return not any(isinstance(reply, ErrorReply) for reply in replies[:2])
+
+    async def _write(self) -> list[Any]:
+        wire = await self._node.attach()
+        return await wire.ask(*self._command(0))
+
+    async def _listen(self) -> list[Any]:
+        """On a connection of its own, since who listens may do nothing else."""
+        wire = self._node.spare()
+        try:
+            return await wire.ask(pack((b"SUBSCRIBE", self._channel)), 1)
+        finally:
+            wire.close()
