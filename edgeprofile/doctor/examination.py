@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import ExitStack
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -70,12 +71,13 @@ class _Deployment:
     def sections(self) -> Iterator[Section]:
         """The findings, node by node and destination by destination."""
         endpoints = [Endpoint.of(self._redis, seed) for seed in self._redis.seeds]
+        whole: list[Finding] = []
         if self._redis.cluster_mode:
-            findings, endpoints = cluster.primaries(endpoints, self._redis, self._plan.timeout)
-            yield Section(f"cluster {self._redis.address}", tuple(findings))
+            whole, endpoints = cluster.primaries(endpoints, self._redis, self._plan.timeout)
+            yield Section(f"cluster {self._redis.address}", tuple(whole))
         for endpoint in endpoints:
             self._nodes[endpoint.name] = self._node(endpoint)
-        self._watch()
+        self._watch(whole)
         for name, findings in self._nodes.items():
             yield Section(f"{'node' if self._redis.cluster_mode else 'server'} {name}", tuple(findings))
         for destination in self._config.destinations:
@@ -102,13 +104,13 @@ class _Deployment:
             findings.append(failure("login", str(error)))
         return findings
 
-    def _watch(self) -> None:
-        """Let the product listen for a moment, where it can."""
+    def _watch(self, whole: list[Finding]) -> None:
+        """Let the product listen for a moment, where it can; ``whole`` is about the cluster."""
         if not self._is_open:
             return
-        if any(_lacks_flags(finding) for findings in self._nodes.values() for finding in findings):
+        if any(map(_stands_in_the_way, chain(whole, *self._nodes.values()))):
             for findings in self._nodes.values():
-                findings.append(skipped("feed", "not watched while notifications lack flags"))
+                findings.append(skipped("feed", "not watched: what is said above has to be mended first"))
             return
         found = asyncio.run(feed.watch(self._config, self._plan.timeout))
         for name, findings in self._nodes.items():
@@ -142,5 +144,6 @@ class _Deployment:
         return product.audit(_only(self._config, [destination]), layout, keys, self._plan.timeout)
 
 
-def _lacks_flags(finding: Finding) -> bool:
-    return finding.name == "notifications" and finding.verdict in {Verdict.WARNING, Verdict.FAILURE}
+def _stands_in_the_way(finding: Finding) -> bool:
+    """Of the feed: it would fail for this reason, or add flags to the server, which is not for the doctor to do."""
+    return has_failed([finding]) or (finding.name == "notifications" and finding.verdict is Verdict.WARNING)

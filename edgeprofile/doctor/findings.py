@@ -10,7 +10,18 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Finding", "Section", "Verdict", "exit_code", "failure", "fine", "has_failed", "skipped", "warning"]
+__all__ = [
+    "Finding",
+    "Section",
+    "Verdict",
+    "counted",
+    "exit_code",
+    "failure",
+    "fine",
+    "has_failed",
+    "skipped",
+    "warning",
+]
 
 
 class Verdict(enum.Enum):
@@ -59,6 +70,11 @@ def failure(name: str, what: str, do: str = "") -> Finding:
 def skipped(name: str, what: str, do: str = "") -> Finding:
     """Not looked at."""
     return Finding(name, Verdict.SKIPPED, what, do)
+
+
+def counted(count: int, noun: str) -> str:
+    """``"1 profile"``, ``"2 profiles"``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:

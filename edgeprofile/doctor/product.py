@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeprofile.client import Client
-from edgeprofile.doctor.findings import failure, fine, warning
+from edgeprofile.doctor.findings import counted, failure, fine, warning
 from edgeprofile.errors import EdgeProfileError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _concluded(stats: Stats) -> int:
 
 def verdict(profiles: int, stats: Stats) -> Finding:
     """What the counters say."""
-    what = f"{profiles} profiles were read, {stats.audits} hits were compared with Redis"
+    what = f"{counted(profiles, 'profile')} read, {counted(stats.audits, 'hit')} compared with Redis"
     if stats.audit_violations:
         return failure(
             "audit",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from edgeprofile.doctor.findings import Verdict, exit_code
+from edgeprofile.doctor.findings import Verdict, counted, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,9 +35,9 @@ def summary(sections: Sequence[Section]) -> str:
     counts = Counter(finding.verdict for section in sections for finding in section.findings)
     warnings, failures = counts[Verdict.WARNING], counts[Verdict.FAILURE]
     if failures:
-        return f"It does not work: {_plural(failures, 'failure')}, {_plural(warnings, 'warning')}.\n"
+        return f"It does not work: {counted(failures, 'failure')}, {counted(warnings, 'warning')}.\n"
     if warnings:
-        return f"It works, with {_plural(warnings, 'warning')}.\n"
+        return f"It works, with {counted(warnings, 'warning')}.\n"
     return "All is well.\n"
 
 
@@ -64,7 +64,3 @@ def _wrapped(head: str, text: str, width: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     ) or [head.rstrip()]
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

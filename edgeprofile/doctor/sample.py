@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.keeper import Identity
-from edgeprofile.doctor.findings import failure, fine, skipped, warning
+from edgeprofile.doctor.findings import counted, failure, fine, skipped, warning
 from edgeprofile.errors import EdgeProfileError, WrongType
 from edgeprofile.store.reading import Reading, Unasked
 from edgeprofile.store.refusals import refusal
@@ -29,6 +29,7 @@ _COUNT: Final = 1_000
 _MOST_SEEN: Final = 200_000
 """Keys of the server that are looked at before the search is given up."""
 _MOST_NAMES: Final = 5
+_UNKNOWN: Final = "unknown"
 
 
 class Sample:
@@ -53,11 +54,11 @@ class Sample:
         elif self.types:
             yield self._other_types()
         else:
-            yield fine("sample", f"{self.keys} profiles decoded{self._names(self.models)}")
+            yield fine("sample", f"{counted(self.keys, 'profile')} decoded{self._names(self.models)}")
         if self.broken:
             yield warning(
                 "models",
-                f"text that is no JSON in {sum(self.broken.values())} fields{self._names(self.broken)}",
+                f"text that is no JSON in {counted(self.broken.total(), 'field')}{self._names(self.broken)}",
                 "find out who writes it: it is served as a JSON string",
             )
 
@@ -70,12 +71,13 @@ class Sample:
 
     def _other_types(self) -> Finding:
         found = ", ".join(f"{count} of type {name}" for name, count in self.types.most_common())
-        what = f"of {self.keys} keys there are {found}, which are not what the destination's settings say"
+        what = f"of {counted(self.keys, 'key')} there are {found}, which are not what the destination's settings say"
         if "ReJSON-RL" in self.types:
             return failure("sample", what, "set useJSONModule = true")
         if self.destination.config.use_json_module and "hash" in self.types:
             return failure("sample", what, "set useJSONModule = false")
-        return failure("sample", what, "find out who writes them: profiles are hashes, or documents of RedisJSON")
+        do = "set useJSONModule = true if these are documents of RedisJSON; otherwise find out who writes them"
+        return failure("sample", what, do)
 
     @staticmethod
     def _names(models: Counter[str]) -> str:
@@ -121,8 +123,8 @@ def _decode(line: Line, sample: Sample, keys: list[bytes]) -> None:
     reading = Reading(
         layout=sample.destination.layout,
         json_documents=config.use_json_module,
-        unreadable=sample.broken.update,
-        models=sample.models.update,
+        unreadable=lambda names: sample.broken.update(tuple(names)),
+        models=lambda names: sample.models.update(tuple(names)),  # names alone, whatever carries them
     )
     reading.field_ttls = False
     sample.keys += len(keys)
@@ -143,8 +145,11 @@ def _decode(line: Line, sample: Sample, keys: list[bytes]) -> None:
 
 
 def _type_of(line: Line, key: bytes) -> str:
-    reply: Any = line.ask("TYPE", key)
-    return reply.decode() if isinstance(reply, bytes) else "another type"
+    try:
+        reply: Any = line.ask("TYPE", key)
+    except EdgeProfileError:
+        reply = None
+    return reply.decode() if isinstance(reply, bytes) else _UNKNOWN
 
 
 def _expected(destination: Destination) -> str:

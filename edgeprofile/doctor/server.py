@@ -66,7 +66,7 @@ def look(line: Line, feed: FeedConfig, *, cluster: bool) -> list[Finding]:
     return [
         version(facts, feed),
         mode(facts, cluster=cluster),
-        role(facts, feed),
+        role(facts),
         notifications(settings["notify-keyspace-events"], feed),
         eviction(settings),
         output_buffers(settings, feed),
@@ -78,7 +78,7 @@ def version(facts: Facts, feed: FeedConfig) -> Finding:
     if not facts.version:
         return skipped("version", "the server does not tell (neither HELLO nor INFO)")
     name = f"{facts.product} {'.'.join(map(str, facts.version))}"
-    if facts.version < (6,):
+    if facts.product in _FIELD_TTLS and facts.version < (6,):
         if feed.mode == "tracking":
             return failure(
                 "version", f"{name} has no client tracking", 'set feed.mode = "keyspace", or update to Redis 6'
@@ -102,16 +102,16 @@ def mode(facts: Facts, *, cluster: bool) -> Finding:
     return failure("mode", "a node of a cluster: it has a part of the keys only", "set clusterMode = true")
 
 
-def role(facts: Facts, feed: FeedConfig) -> Finding:
+def role(facts: Facts) -> Finding:
     """Whether it takes writes."""
     if not facts.role:
         return skipped("role", "the server does not tell whether it is a replica")
     if facts.role == "master":
         return fine("role", "a primary")
-    do = "name the primary in destinations.config.address"
-    if feed.heartbeat == "canary":
-        return failure("role", "a replica, which takes no heartbeat", do)
-    return warning("role", "a replica: profiles are as old as its replication", do)
+    what = (
+        "a replica, which may fall behind, and tells nobody when it is filled anew: nothing is kept beyond maxStaleness"
+    )
+    return warning("role", what, "name the primary in destinations.config.address")
 
 
 def notifications(flags: str | None, feed: FeedConfig) -> Finding:
