@@ -11,6 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from edgeprofile_sidecar.answers import BUSY, CLOSE, HEADERS_OVERSIZED, INTERNAL_ERROR, MALFORMED, TOO_SLOW, render
 from edgeprofile_sidecar.dates import HttpDate
+from edgeprofile_sidecar.lane import Rest
 from edgeprofile_sidecar.logs import origin
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edgeprofile.config import SidecarConfig
     from edgeprofile_sidecar.answers import Answer
     from edgeprofile_sidecar.counters import Counters
+    from edgeprofile_sidecar.lane import Lane
 
 __all__ = ["Connection", "Reply", "Server"]
 
@@ -63,11 +65,24 @@ class Connection(web.RequestHandler):
     an answer must be read, are bounded here.
     """
 
-    __slots__ = ("_arriving_since", "_busy", "_held", "_server", "_unread", "_unread_since")
+    __slots__ = (
+        "_arriving_since",
+        "_begun",
+        "_busy",
+        "_given",
+        "_held",
+        "_lane",
+        "_server",
+        "_unread",
+        "_unread_since",
+    )
 
     def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._server = server
+        self._lane = server.lane
+        self._begun = b""
+        self._given = False
         self._busy = False
         self._held = False
         self._arriving_since = 0.0
@@ -86,9 +101,41 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket, or none where aiohttp goes on with what it held back."""
+        if self._lane is not None and data:
+            data = self._overtake(self._lane, data)
+            if not data:
+                return
         if data and not (self._busy or self._arriving_since):
             self._arriving_since = self._server.clock()
         super().data_received(data)
+
+    def _overtake(self, lane: Lane, data: bytes) -> bytes:
+        """Answer what can be answered at once; the bytes that are left for aiohttp.
+
+        Only while aiohttp has answered everything and waits. What it is given, then or before, has to be one whole
+        request each time, or nobody here knows any more where the next one begins.
+        """
+        data, self._begun = self._begun + data, b""
+        taken = lane.answer(data, free=self._at_rest() and self._server.free)
+        if taken.answers and self.transport is not None:
+            self._arriving_since = 0.0
+            self.transport.write(b"".join(taken.answers))
+            self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
+        if taken.rest is Rest.AWAITED:
+            self._begun = data[taken.bytes :]
+            self._arriving_since = self._arriving_since or self._server.clock()
+            return b""
+        if taken.rest is Rest.UNCERTAIN:
+            self._lane = None
+        self._given = self._given or taken.bytes < len(data)
+        return data[taken.bytes :] if taken.bytes else data
+
+    def _at_rest(self) -> bool:
+        """Whether aiohttp has been given nothing yet, or has answered it all and waits."""
+        if self._close or self._force_close:
+            return False
+        waiter = self._waiter
+        return not self._given or (waiter is not None and not waiter.done() and not self._messages)
 
     def pause_reading(self) -> None:
         """Hold the socket back: a body comes faster than it is read."""
@@ -161,6 +208,8 @@ class Server(web.Server):
         super().__init__(handler)
         self.clock = asyncio.get_running_loop().time
         self.date = HttpDate()
+        self.lane: Lane | None = None
+        self.closing = False
         self._counters = counters
         self._config = config
         self._options = {
@@ -176,6 +225,11 @@ class Server(web.Server):
     def __call__(self) -> Connection:
         """A protocol for a new connection."""
         return Connection(self, **self._options)
+
+    @property
+    def free(self) -> bool:
+        """Whether requests are taken, on connections that last."""
+        return not self.closing and self._counters.in_flight < self._config.max_in_flight
 
     def opened(self, connection: Connection) -> None:
         """Count a connection, and refuse it if there are too many."""

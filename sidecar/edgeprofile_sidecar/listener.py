@@ -22,6 +22,7 @@ from edgeprofile_sidecar.connection import Reply, Server
 from edgeprofile_sidecar.cors import Cors
 from edgeprofile_sidecar.deadlines import Deadlines
 from edgeprofile_sidecar.endpoints import Endpoints
+from edgeprofile_sidecar.lane import Lane
 from edgeprofile_sidecar.logs import origin, request_id
 from edgeprofile_sidecar.peers import Peers, peer
 
@@ -55,7 +56,8 @@ class Listener:
 
     def __init__(self, service: Service, config: SidecarConfig, counters: Counters) -> None:
         self.server = Server(self.handle, config, counters)
-        self.closing = False
+        if config.fast_lane and not (config.access_log or config.cors_origins):
+            self.server.lane = Lane(service, counters, self.server.date, config.max_body_bytes)
         self.deadlines = Deadlines(config.request_timeout)
         self._config = config
         self._counters = counters
@@ -147,7 +149,7 @@ class Listener:
             _access.info("request", extra={**facts, "seconds": round(seconds, 6)})
 
     def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes) -> Reply:
-        close = self.closing or not request.keep_alive or not request.content.is_eof()
+        close = self.server.closing or not request.keep_alive or not request.content.is_eof()
         more = CLOSE if close else b"" if request.version >= HttpVersion11 else KEEP_ALIVE
         if self._cors is not None:
             more += self._cors.headers(request.headers.get(ORIGIN))

@@ -107,7 +107,7 @@ class Sidecar:
     async def drain(self) -> None:
         """Become unready, serve on for ``drainDelay``, then let requests in flight end, for ``drainTimeout`` at most."""
         self._health.serving = False
-        self._listener.closing = True
+        self._listener.server.closing = True
         await asyncio.sleep(self._settings.drain_delay)
         for server in self._servers:
             server.close()

@@ -1,0 +1,164 @@
+"""The fast lane: the one hot, simple request, answered from the bytes that it came in.
+
+aiohttp serves every route. A connection that is at rest may find a whole request in its buffer which needs none of its
+machinery: a POST for a profile that is in memory, with headers of the plainest kind. Such a request is answered here, to
+the same bytes. Anything else is left to aiohttp, untouched, so whatever either accepts is answered alike.
+
+Both must agree where a request ends. So a head is read strictly, and only what is framed by at most one plain
+``Content-Length`` counts as a whole request; a connection on which anything else was ever seen has no lane any more.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from edgeprofile_sidecar.answers import render
+from edgeprofile_sidecar.headers import is_json
+from edgeprofile_sidecar.recent import Recent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgeprofile_sidecar.counters import Counters
+    from edgeprofile_sidecar.service import Service
+
+__all__ = ["Head", "Lane", "Rest", "Taken", "read_head"]
+
+_HOT: Final = {
+    b"POST /v1/activation HTTP/1.1": "/v1/activation",
+    b"POST /v2/activation HTTP/1.1": "/v2/activation",
+}
+_REQUEST: Final = re.compile(rb"(?:GET|POST) /[!-~]{0,256} HTTP/1\.1")
+_FIELD: Final = re.compile(rb"([A-Za-z0-9-]{1,40}): ?([!-~](?:[ -~]{0,2046}[!-~])?|)")
+_SILENT: Final = frozenset({b"accept", b"accept-encoding", b"accept-language", b"host", b"user-agent"})
+"""Headers that change nothing about an answer."""
+_FRAMING: Final = frozenset({b"connection", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade"})
+"""Headers that may change where a request ends, or what happens after it."""
+_LONGEST_HEAD: Final = 2_048
+_DIGITS: Final = 7
+_REMEMBERED: Final = 1_024
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The head of a request whose end is certain: ``length`` bytes of body follow.
+
+    ``route`` is empty if it is none of the hot ones, or if its headers ask for more than the lane knows.
+    """
+
+    length: int
+    route: str = ""
+    authorization: str = ""
+
+
+class Rest(Enum):
+    """What is left of some bytes."""
+
+    WHOLE = "nothing, or one whole request"
+    AWAITED = "a request whose body is still to come, and may be answered at once then"
+    UNCERTAIN = "anything else"
+
+
+class Taken(NamedTuple):
+    """The answers to requests at the front of some bytes, how many bytes they answer, and what is left."""
+
+    answers: list[bytes]
+    bytes: int
+    rest: Rest
+
+
+_NOTHING: Final = Taken([], 0, Rest.UNCERTAIN)
+
+
+class Lane:
+    """Answers what can be answered at once, for all connections of a listener."""
+
+    def __init__(self, service: Service, counters: Counters, date: Callable[[], bytes], max_body: int) -> None:
+        self._service = service
+        self._counters = counters
+        self._date = date
+        self._max_body = max_body
+        self._heads = Recent[bytes, Head | None](_REMEMBERED)
+
+    def answer(self, data: bytes, *, free: bool = True) -> Taken:
+        """Take requests from the front of ``data``, which begins where a request begins; none if its rest is uncertain.
+
+        ``free``: whether requests may be answered at all; otherwise only their ends are looked for.
+        """
+        answers: list[bytes] = []
+        tally: list[tuple[str, float]] = []
+        position = 0
+        rest = Rest.WHOLE
+        while position < len(data):
+            begun = perf_counter()
+            end = data.find(b"\r\n\r\n", position, position + _LONGEST_HEAD) + 4
+            head = self._head(data[position:end]) if end > 3 else None
+            if head is None:
+                return _NOTHING
+            after = end + head.length
+            wire = self._hot(head, data[end:after]) if free and after <= len(data) else None
+            if wire is None:
+                rest = self._rest(head, len(data) - after, free=free)
+                break
+            answers.append(wire)
+            tally.append((head.route, perf_counter() - begun))
+            position = after
+        if rest is Rest.UNCERTAIN:
+            return _NOTHING
+        for route, seconds in tally:
+            self._counters.answered(route, "POST", 200, seconds)
+        return Taken(answers, position, rest)
+
+    def _rest(self, head: Head, more: int, *, free: bool) -> Rest:
+        """What a request is that is not answered here, with so many bytes behind its end, or as many to come."""
+        if more == 0:
+            return Rest.WHOLE
+        awaited = more < 0 and free and head.route and head.length <= self._max_body
+        return Rest.AWAITED if awaited else Rest.UNCERTAIN
+
+    def _head(self, text: bytes) -> Head | None:
+        head = self._heads.get(text)
+        if head is None:
+            head = read_head(text)
+            self._heads.put(text, head)
+        return head
+
+    def _hot(self, head: Head, body: bytes) -> bytes | None:
+        if not head.route or head.length > self._max_body:
+            return None
+        answer = self._service.at_once(head.authorization, body)
+        return None if answer is None else render(answer, self._date())
+
+
+def read_head(text: bytes) -> Head | None:
+    """The head of one request, up to and with its empty line; `None` where its end is not certain."""
+    request, *fields = text[:-4].split(b"\r\n")
+    if not _REQUEST.fullmatch(request):
+        return None
+    seen: dict[bytes, bytes] = {}
+    for field in fields:
+        match = _FIELD.fullmatch(field)
+        if match is None:
+            return None
+        name, value = match[1].lower(), match[2]
+        if name in seen or (name in _FRAMING and (name, value.lower()) != (b"connection", b"keep-alive")):
+            return None
+        seen[name] = value
+    length = seen.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > _DIGITS or b"host" not in seen:
+        return None
+    return _heated(request, seen, int(length))
+
+
+def _heated(request: bytes, seen: dict[bytes, bytes], length: int) -> Head:
+    """The head, with its route if it is a hot one and nothing in it matters but the token and the length."""
+    route = _HOT.get(request, "")
+    known = seen.keys() - _SILENT - {b"authorization", b"connection", b"content-length", b"content-type"}
+    plain = not known and b"authorization" in seen and b"content-length" in seen
+    if not (route and plain and is_json(seen.get(b"content-type", b"").decode())):
+        return Head(length)
+    return Head(length, route, seen[b"authorization"].decode())

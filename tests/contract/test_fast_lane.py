@@ -1,0 +1,197 @@
+"""The fast lane and aiohttp's own way answer every request alike, however it arrives: two sidecars, the same bytes."""
+
+import itertools
+import json
+import os
+import re
+from contextlib import ExitStack, suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.sidecar import configuration, connect, running, token
+
+PROFILES = {"user": {"email": {"ada": {"m": {"a": 1}}, "bob": {"m": {"b": "\u00e9"}}}}}
+SCOPED, EVERYTHING = "ep_scoped", "ep_everything"
+TOKEN = EVERYTHING.encode()
+VARYING = re.compile(rb"(?m)^(?:Date|Age|Cache-Status|Server-Timing): .*\r\n")
+
+DEEP = os.environ.get("EDGEPROFILE_TEST_DEPTH") == "deep"
+
+
+@pytest.fixture(scope="module")
+def sidecars(tmp_path_factory):
+    with ExitStack() as stack:
+        started = []
+        for lane in (True, False):
+            home = tmp_path_factory.mktemp(f"lane-{lane}")
+            (home / "profiles.json").write_text(json.dumps(PROFILES))
+            tokens = (token(EVERYTHING), token(SCOPED, ("2Dest",)))
+            config = configuration(home, "127.0.0.1:1", *tokens, sidecar={"fastLane": lane, "maxBodyBytes": "1KiB"})
+            started.append(stack.enter_context(running(config, home / "profiles.json")))
+        assert [each.sidecar is not None for each in started] == [True, True]
+        yield started
+
+
+def head(body, *lines, request=b"POST /v1/activation HTTP/1.1", authorization=TOKEN):
+    return b"\r\n".join(
+        (
+            request,
+            b"Host: x",
+            b"Authorization: Bearer " + authorization,
+            b"Content-Length: %d" % len(body),
+            *lines,
+            b"",
+            b"",
+        )
+    )
+
+
+def ask(value="ada", destination="2Dest"):
+    return json.dumps(
+        {"entity": "user", "destinationId": destination, "id": {"type": "email", "value": value}}
+    ).encode()
+
+
+LINES = (
+    b"User-Agent: x",
+    b"Accept: */*",
+    b"Content-Type: application/json",
+    b"Content-Type: text/plain",
+    b"Connection: keep-alive",
+    b"Connection: close",
+    b"Expect: 100-continue",
+    b"X-Request-Id: 7",
+    b"Content-Length: 3",
+    b"Content-Length: 07",
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: identity",
+    b"If-None-Match: *",
+    b"Host: y",
+    b" folded",
+    b"no colon",
+    b"name : spaced",
+    b"Authorization: Bearer other",
+    b"X: \xff",
+    b"X: \0",
+)
+# No body is too large here: whether that ends the connection depends on how much of it has arrived, in either way.
+bodies = st.sampled_from(
+    [
+        ask(),
+        ask(),
+        ask("bob"),
+        ask("nobody"),
+        ask(destination="3Other"),
+        b"{}",
+        b"",
+        b"not JSON",
+        head(ask()),
+    ]
+)
+plain = st.builds(lambda body: head(body, b"Content-Type: application/json") + body, bodies)
+odd = st.builds(
+    lambda body, lines, request, authorization: head(body, *lines, request=request, authorization=authorization) + body,
+    bodies,
+    st.lists(st.sampled_from(LINES), max_size=2),
+    st.sampled_from(
+        [
+            b"POST /v1/activation HTTP/1.1",
+            b"POST /v2/activation HTTP/1.1",
+            b"POST /v1/activation HTTP/1.0",
+            b"POST /v1/activation?x HTTP/1.1",
+            b"GET /v1/activation HTTP/1.1",
+            b"GET /v2/profiles/user/email/ada HTTP/1.1",
+            b"POST http://x/v1/activation HTTP/1.1",
+            b"post /v1/activation HTTP/1.1",
+            b"POST /nowhere HTTP/1.1",
+        ]
+    ),
+    st.sampled_from([TOKEN, SCOPED.encode(), b"wrong", b""]),
+)
+streams = st.lists(st.one_of(plain, plain, odd), min_size=1, max_size=6).map(b"".join)
+
+
+def exchange(sidecar, pieces):
+    """Everything that a connection answers to these pieces and to a last request that ends it."""
+    received = b""
+    with connect(sidecar.address()) as connection:
+        with suppress(BrokenPipeError, ConnectionResetError):  # ended early: what was answered can be read all the same
+            for piece in (*pieces, b"GET /end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
+                connection.sendall(piece)
+        with suppress(ConnectionResetError):
+            while data := connection.recv(1 << 16):
+                received += data
+    return received
+
+
+def alike(answers):
+    return VARYING.sub(b"", answers)
+
+
+EXAMPLES = settings(
+    max_examples=2_000 if DEEP else 100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+
+
+@EXAMPLES
+@given(stream=streams)
+def test_both_ways_answer_alike(sidecars, stream):
+    fewer, more = sorted((alike(exchange(sidecar, [stream])) for sidecar in sidecars), key=len)
+    # What aiohttp reads in one go with a malformed request it does not answer, and how much that is, is up to the network.
+    assert fewer == more or (fewer.startswith(b"HTTP/1.1 400 ") and more.endswith(fewer))
+
+
+@EXAMPLES
+@given(
+    stream=st.lists(st.sampled_from(["ada", "bob", "nobody"]), min_size=1, max_size=5),
+    places=st.lists(st.integers(0, 4_000), max_size=6),
+)
+def test_good_requests_are_answered_however_they_arrive(sidecars, stream, places):
+    """Refusals are left out: whether one ends the connection depends on how much of its body has arrived."""
+    data = b"".join(head(ask(value)) + ask(value) for value in stream)
+    bounds = sorted({0, len(data), *(place % len(data) for place in places)})
+    pieces = [data[start:end] for start, end in itertools.pairwise(bounds)]
+    fewer, more = (alike(exchange(sidecar, pieces)) for sidecar in sidecars)
+    assert fewer == more
+    assert fewer.count(b"HTTP/1.1 200 OK") == len(stream)
+
+
+def test_the_lane_is_taken(sidecars):
+    """Else the comparisons above would compare aiohttp with itself."""
+    body = ask()
+    for sidecar, most in zip(sidecars, (3, 20), strict=True):
+        with connect(sidecar.address()) as connection:
+            for _ in range(20):
+                connection.sendall(head(body) + body)
+                assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n")
+            (handler,) = sidecar.sidecar._listener.server.connections
+            assert handler._request_count <= most
+            assert handler._request_count == 20 or sidecar is sidecars[0]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_request_in_pieces_is_answered(sidecars, size):
+    body = ask()
+    data = (head(body) + body) * 3
+    quick, slow = (
+        alike(exchange(sidecar, [data[start : start + size] for start in range(0, len(data), size)]))
+        for sidecar in sidecars
+    )
+    assert quick == slow
+    assert quick.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_body_that_looks_like_a_request_is_a_body(sidecars):
+    """Smuggling: the inner request must be answered by neither, whether its outer one is hot or not."""
+    inner = head(ask("bob")) + ask("bob")
+    for outer in (
+        head(inner) + inner,
+        head(inner, b"X-Other: 1") + inner,
+        head(inner, request=b"POST /nowhere HTTP/1.1") + inner,
+    ):
+        for cut in (0, 1, len(outer) - len(inner), len(outer) - 1):
+            answers = [exchange(sidecar, [outer[:cut], outer[cut:]]) for sidecar in sidecars]
+            assert answers[0].split(b"\r\n")[0] == answers[1].split(b"\r\n")[0]
+            assert not any(b"bob" in each or each.count(b"HTTP/1.1 ") > 2 for each in answers)
