@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.bundles import AsyncBundle, Bundle, projection
 from edgeprofile.encoded import EncodedReads
+from edgeprofile.engine.subscribers import Changes
 from edgeprofile.face import Face
 from edgeprofile.hits import MISS, BoundHits
 
@@ -352,6 +353,16 @@ class AsyncClient(Face):
         """The encoded ``data`` of a profile, never decoded: ``{}`` if there is none. Arguments and errors as of `get`."""
         answer = await self._read(entity, id_type, value, destination, timeout)
         return b"{}" if answer.raw is None else answer.raw
+
+    def changes(self, entity: str, ids: Iterable[tuple[str, str]], *, destination: str | None = None) -> Changes:
+        """Changes of these profiles, pairs of id type and value, as the feed tells of them; for one task.
+
+        Raises `InvalidIdentity`, `UnknownDestination`, `AmbiguousDestination`.
+        """
+        identities = [self._identity(entity, id_type, value, destination) for id_type, value in ids]
+        self._engine.start()
+        names = {key: (each.id_type, each.value) for each in identities for key in each.keys}
+        return Changes(self._engine.subscribers, names)
 
     async def delete(
         self,

@@ -185,6 +185,8 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         max_batch: Ids that one batch or one delete may name.
         max_batch_bytes: Largest request body of a batch or a delete.
         max_header_bytes: Largest request line, and largest single header.
+        max_streams: Changes streams that may be open at one time.
+        stream_heartbeat: How often a changes stream says that it is alive, and its token is looked at again.
         cors_origins: Origins whose pages may ask, such as `https://shop.example`; `*` for all of them.
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.
@@ -217,6 +219,8 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     max_batch: Count = 1_000
     max_batch_bytes: Size = 1 << 20
     max_header_bytes: Size = 16 << 10
+    max_streams: Count = 1_000
+    stream_heartbeat: Duration = 15.0
     cors_origins: tuple[str, ...] = ()
     header_timeout: Duration = 10.0
     body_timeout: Duration = 10.0

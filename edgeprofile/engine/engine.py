@@ -26,6 +26,7 @@ from edgeprofile.engine.cluster import Cluster
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
 from edgeprofile.engine.session import Session, for_operators
+from edgeprofile.engine.subscribers import Subscribers
 from edgeprofile.engine.target import Target
 from edgeprofile.engine.thread import LoopThread
 from edgeprofile.engine.upstream import NodeMaker, Standalone, same_server
@@ -86,6 +87,7 @@ class Engine:
         self.upstreams = self._upstreams()
         self._upstream_of = {target.id: upstream for upstream in self.upstreams for target in upstream.targets}
         self.refresher = Refresher(self._fetch_again, config.limits.refresh_in_flight, self.counters)
+        self.subscribers = Subscribers()
         self.lookups = Lookups(self)
         self.writes = Writes(self)
         self.auditor = Auditor(self) if cache.audit_fraction else None
@@ -170,6 +172,7 @@ class Engine:
             self.closed = True
             thread, self._thread = self._thread, None
         self._tell()
+        self.subscribers.close()
         if self._pid != os.getpid():
             return
         with self.lock:
@@ -351,9 +354,8 @@ class Engine:
 
     def open(self, upstream: Upstream, node: Node) -> None:
         """Part of `Sessions`: listen to a node."""
-        session = Session(
-            node, upstream.targets, self.config, self.lock, self.counters, self.refresher.want, self._tell
-        )
+        told = (self.refresher.want, self._tell, self.subscribers)
+        session = Session(node, upstream.targets, self.config, self.lock, self.counters, *told)
         task = asyncio.get_running_loop().create_task(session.run(), name=f"edgeprofile-feed {node.name}")
         self._sessions[node] = session
         self._tasks[node] = task

@@ -16,6 +16,7 @@ from edgeprofile.core.coherence import Phase, Proof
 from edgeprofile.core.keeper import wanted
 from edgeprofile.engine.inspector import Inspector
 from edgeprofile.engine.pulse import Pulse
+from edgeprofile.engine.subscribers import Subscribers
 from edgeprofile.errors import (
     AccessDenied,
     EdgeProfileError,
@@ -99,12 +100,14 @@ class Session:
         counters: Counters,
         refresh: Callable[[list[Identity]], None],
         said: Callable[[], None],
+        subscribers: Subscribers | None = None,
     ) -> None:
         self._node = node
         self._config = config
         self._lock = lock
         self._counters = counters
         self._refresh = refresh
+        self._subscribers = Subscribers() if subscribers is None else subscribers
         self._said = said
         self._tracking = config.feed.mode == "tracking"
         self._targets: dict[bytes, list[Target]] = {}
@@ -323,12 +326,15 @@ class Session:
         with self._lock:
             if authority.phase is Phase.SUBSCRIBING:
                 authority.subscribed()
+                self._subscribers.lost()  # again: between the loss and this moment nothing was heard
         self._progress.set()
 
     def feed_changes(self, pattern: bytes, keys: list[bytes]) -> None:
         """Part of `Listener`: the consumer's inner loop, in pieces, so that nobody waits long for the lock."""
         self._heard = True
         self._counters.events += len(keys)
+        if self._subscribers:
+            self._subscribers.changed(keys)
         for target in self._targets[pattern]:
             used = [entry for start in range(0, len(keys), _PIECE) for entry in self._touch(target, keys, start)]
             if used and self._config.feed.on_change == "refresh":
@@ -398,6 +404,8 @@ class Session:
         """Nothing of this epoch may be served or stored any more; called under the lock."""
         self._node.witness.dismiss()
         self._node.keeper.lost()
+        if self._subscribers:
+            self._subscribers.lost()
 
     def _vouch(self) -> None:
         """From the first proof of an epoch on, connections are asked where they lead; called under the lock."""

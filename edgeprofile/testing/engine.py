@@ -75,12 +75,15 @@ class MemoryEngine(Engine):
         """Drop what is cached, as after a change of everything."""
         with self.lock:
             self.cache.clear()
+        self.subscribers.lost()
 
     def changed(self, name: Name) -> None:
         """Drop what is cached of one profile."""
         with self.lock:
             for destination in self.targets:
                 self.cache.drop_identity(destination, *name)
+        for target in self.targets.values():
+            self.subscribers.changed(target.identity(*name).keys)
 
 
 class MemoryLookups(Lookups):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from edgeprofile import Config, DestinationStatus, Stats
+    from edgeprofile_sidecar.service import Changes
 
     Known = tuple[str, str, str, str]
 
@@ -57,6 +58,10 @@ class Clients:
     async def delete(self, entity: str, ids: Iterable[tuple[str, str]], *, destination: str) -> int:
         """Delete profiles, as `AsyncClient.delete`."""
         return await self._client.delete(entity, ids, destination=destination)
+
+    def changes(self, entity: str, ids: Iterable[tuple[str, str]], *, destination: str) -> Changes:
+        """Changes of profiles, as `AsyncClient.changes`; they end with the client that is in use now."""
+        return self._client.changes(entity, ids, destination=destination)
 
     def stats(self) -> Stats:
         """The figures of the client in use; they begin anew with a new one."""

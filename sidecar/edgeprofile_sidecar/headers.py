@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-__all__ = ["is_json", "is_plain"]
+__all__ = ["is_json", "is_plain", "lines"]
 
 _UTF_8 = frozenset({"", "utf-8", "utf8", "us-ascii"})
 
@@ -21,3 +21,8 @@ def is_json(content_type: str) -> bool:
 def is_plain(content_encoding: str) -> bool:
     """Whether a body of that ``Content-Encoding`` is not compressed."""
     return content_encoding.strip().lower() in {"", "identity"}
+
+
+def lines(rendered: bytes) -> dict[str, str]:
+    """Header lines as a mapping."""
+    return dict(line.split(": ", 1) for line in rendered.decode("latin-1").split("\r\n") if line)

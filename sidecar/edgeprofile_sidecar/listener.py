@@ -22,9 +22,11 @@ from edgeprofile_sidecar.connection import Reply, Server
 from edgeprofile_sidecar.cors import Cors
 from edgeprofile_sidecar.deadlines import Deadlines
 from edgeprofile_sidecar.endpoints import Endpoints
+from edgeprofile_sidecar.headers import lines
 from edgeprofile_sidecar.lane import Lane
 from edgeprofile_sidecar.logs import origin, request_id
 from edgeprofile_sidecar.peers import Peers, peer
+from edgeprofile_sidecar.streams import Opened, Streams
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -65,10 +67,12 @@ class Listener:
         self._cors = Cors(config.cors_origins) if config.cors_origins else None
         self._nowhere = _Route("other", {})
         endpoints = Endpoints(service, config)
+        self.streams = Streams(service, config)
         routes = (
             _Route("/v1/activation", {"POST": endpoints.activate}),
             _Route("/v2/activation", {"POST": endpoints.activate, "DELETE": endpoints.delete}),
             _Route("/v2/activation/batch", {"POST": endpoints.batch}),
+            _Route("/v2/activation/changes", {"GET": self.streams.open}),
             _Route(openapi.PATH, {"GET": endpoints.describe, "HEAD": endpoints.describe}),
         )
         self._routes = {route.path: route for route in routes}
@@ -106,6 +110,9 @@ class Listener:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             answer = self._limited(request, answer)
         self._account(route, request, answer, perf_counter() - begun)
+        if isinstance(answer, Opened):
+            allowed = self._cors.headers(request.headers.get(ORIGIN)) if self._cors is not None else b""
+            return await self.streams.run(request, answer.watch, lines(identity + allowed))
         return self._reply(request, answer, identity)
 
     def _identify(self, request: web.BaseRequest) -> bytes:

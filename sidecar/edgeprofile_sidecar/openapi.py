@@ -61,6 +61,7 @@ def document(version: str) -> dict[str, Any]:
             "/v1/activation": {"post": _activation("activateV1")},
             "/v2/activation": {"post": _activation("activate"), "delete": _deletion()},
             "/v2/activation/batch": {"post": _batch()},
+            "/v2/activation/changes": {"get": _changes()},
             "/v2/profiles/{entity}/{idType}/{value}": {"get": _profile()},
         },
         "components": {
@@ -102,6 +103,26 @@ def _profile() -> dict[str, Any]:
         "summary": "One profile, by its URL",
         "parameters": [*parts, *wanted, _unless()],
         "responses": _responses("Answered", _FRESHNESS, _LOOKUPS) | _unchanged(),
+    }
+
+
+def _changes() -> dict[str, Any]:
+    asked = [_query(name, _text(), "") | {"required": True} for name in ("entity", "idType")]
+    values = {"type": "array", "items": _text(), "minItems": 1}
+    responses = _responses("Answered", {}, _REFUSALS)
+    responses["200"] = {
+        "description": "Server-sent events: open, change (an id), resync (read everything again), closing (a reason).",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    return {
+        "operationId": "changes",
+        "summary": "Changes of profiles, as they come",
+        "parameters": [
+            *asked,
+            _query("value", values, "Values of the ids.") | {"required": True},
+            _query("destinationId", _text(), "The destination; needed where there are several."),
+        ],
+        "responses": responses,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from edgeprofile_sidecar.tokens import Denial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
     from edgeprofile import EncodedProfile, Projection
     from edgeprofile_sidecar.activation import Aimed, Question
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from edgeprofile_sidecar.members import Flawed, Unreadable
     from edgeprofile_sidecar.tokens import Grant, Permission, Tokens
 
-__all__ = ["Profiles", "Reads", "Service", "TokenSource"]
+__all__ = ["Changes", "Profiles", "Reads", "Service", "TokenSource", "Watch"]
 
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("edgeprofile_sidecar.audit")
@@ -65,12 +66,37 @@ class Reads(Protocol):
         """The profiles of pairs of id type and value, in their order; what is wrong with one is in its place."""
 
 
+class Changes(Protocol):
+    """Changes of profiles, as those of `edgeprofile.AsyncClient.changes`."""
+
+    def __enter__(self) -> object:
+        """From now on, changes are told."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """And no more."""
+
+    async def __anext__(self) -> tuple[str, str] | None:
+        """The id type and value of the next profile that changed; `None`: changes may have been missed."""
+
+
+class Watch(NamedTuple):
+    """A destination, and the changes of some of its profiles."""
+
+    destination: str
+    changes: Changes
+
+
 class Profiles(Protocol):
     """Where profiles come from; `edgeprofile.AsyncClient` is one."""
 
     @property
     def encoded(self) -> Reads:
         """Its lookups."""
+
+    def changes(self, entity: str, ids: Iterable[tuple[str, str]], *, destination: str) -> Changes:
+        """Changes of profiles, named by pairs of id type and value."""
 
     async def delete(self, entity: str, ids: Iterable[tuple[str, str]], *, destination: str) -> int:
         """Delete profiles, named by pairs of id type and value, from Redis; how many keys were removed."""
@@ -145,6 +171,17 @@ class Service:
             return asked
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
         return await self.fetch(asked) if found is None else self._hit(asked, found)
+
+    def watch(self, target: str, grant: Grant) -> Watch | Answer:
+        """The changes that the target of a stream asks for."""
+        asked = self._checked(targets.read_watch(target, self._only, self._most), grant)
+        if isinstance(asked, Answer):
+            return asked
+        ids = [(asked.id_type, value) for value in asked.values]
+        try:
+            return Watch(asked.destination, self._profiles.changes(asked.entity, ids, destination=asked.destination))
+        except EdgeProfileError as reason:
+            return self._failed(reason, asked.destination)
 
     def _checked(self, asked: A | Flawed | Unreadable, grant: Grant) -> A | Answer:
         checked = activation.check(asked, grant, self._destinations)

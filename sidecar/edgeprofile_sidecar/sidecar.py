@@ -111,6 +111,7 @@ class Sidecar:
         await asyncio.sleep(self._settings.drain_delay)
         for server in self._servers:
             server.close()
+        self._listener.streams.close()
         self._listener.server.pre_shutdown()
         seconds = max(self._settings.drain_timeout, _AT_ONCE)
         with contextlib.suppress(TimeoutError):

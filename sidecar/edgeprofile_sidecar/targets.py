@@ -20,9 +20,19 @@ from edgeprofile_sidecar.selection import named
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PREFIX", "matches", "origin_form", "read"]
+__all__ = ["PREFIX", "Watching", "matches", "origin_form", "read", "read_watch"]
 
 PREFIX: Final = "/v2/profiles/"
+
+
+class Watching(msgspec.Struct, frozen=True, gc=False):
+    """Profiles of one destination whose changes are to be told."""
+
+    destination: str
+    entity: str
+    id_type: str
+    values: tuple[str, ...]
+
 
 Asked: TypeAlias = Question | Flawed | Unreadable
 
@@ -63,6 +73,21 @@ def read(target: str, only: str, bundles: Mapping[str, Projection]) -> Asked:
         )
     except FlawedMember as flaw:
         return Flawed(destination, str(flaw))
+
+
+def read_watch(target: str, only: str, most: int) -> Watching | Flawed | Unreadable:
+    """Read the target of a changes stream: ``?destinationId=…&entity=…&idType=…&value=…&value=…``."""
+    try:
+        wanted = _parameters(target.partition("?")[2])
+    except FlawedMember as flaw:
+        return Unreadable(str(flaw))
+    destination = wanted.get("destinationId", [only])[-1]
+    missing = [name for name in _MEMBERS if not all(wanted.get(name, [""]))]
+    if missing:
+        return Flawed(destination, f"{missing[0]} is missing")
+    if len(wanted["value"]) > most:
+        return Flawed(destination, f"value is given more than {most} times (sidecar.maxBatch)")
+    return Watching(destination, wanted["entity"][-1], wanted["idType"][-1], tuple(wanted["value"]))
 
 
 def _head(entity: str, id_type: str, value: str) -> bytes:

@@ -63,7 +63,12 @@ def api(sidecar: RunningSidecar, described: Any) -> Any:
     return loaded
 
 
-OPERATIONS = [(method, path) for path, methods in openapi.document("")["paths"].items() for method in methods]
+OPERATIONS = [
+    (method, path)
+    for path, methods in openapi.document("")["paths"].items()
+    for method in methods
+    if not path.endswith("/changes")  # whose answers do not end
+]
 
 
 def attack(api: Any, method: str, path: str, mode: GenerationMode) -> None:
