@@ -15,10 +15,28 @@ from tests.support.walk import LENGTH, MUTANTS, NEVER_ALONE, World, search, told
 from tests.support.walk.engine import EngineRules
 
 DEEP = os.environ.get("EDGEPROFILE_TEST_DEPTH") == "deep"
-STEPS = int(float(os.environ.get("WALK_STEPS", "100e6" if DEEP else "1.5e6")))
+STEPS = int(float(os.environ.get("WALK_STEPS", "100e6" if DEEP else "1e6")))
 SEED = int(os.environ.get("WALK_SEED", str(random.SystemRandom().getrandbits(48))))
 ENOUGH_TO_KILL = 4_000_000
 SLOWEST = 30_000  # steps a second, on a machine that does much else
+STALE_WITHOUT = (
+    "token before send",
+    "poison on event",
+    "drop on event",
+    "drop on unknown event",
+    "identity of tokens",
+    "epoch check",
+    "join only while younger than the bound",
+    "subscribe, then read",
+    "TTL by send time",
+    "server's TTL",
+    "a fetch proves itself for the bound only",
+    "watermark after what came before it",
+    "canary value check",
+    "event and reply",
+    "a lease for each epoch",
+)
+"""The guards whose lack is seen in a hit or an answer within seconds; with the others it takes a rarer accident."""
 
 
 @pytest.mark.limit(60 + STEPS / SLOWEST)
@@ -47,17 +65,18 @@ def test_the_walk_breaks_the_rules_without(guard: str) -> None:
     print(f"without {guard}: {walked.find.how} after {walked.find.steps:,} steps, in {walked.find.step} of its world")
 
 
-@pytest.mark.limit(300)
-@pytest.mark.skipif(not DEEP, reason="millions of steps")
-@pytest.mark.parametrize("guard", ["token before send", "poison on event", "drop on event", "identity of tokens"])
-def test_staleness_alone_gives_away_the_lack_of(guard: str) -> None:
-    walked = search(0, 20 * ENOUGH_TO_KILL, MUTANTS[guard], strict=False)
+@pytest.mark.limit(60 + ENOUGH_TO_KILL / SLOWEST)
+@pytest.mark.parametrize("guard", STALE_WITHOUT)
+def test_a_stale_answer_comes_of_the_lack_of(guard: str) -> None:
+    """Not only does the lack of a guard break a rule that the oracle knows: it breaks the promise itself."""
+    walked = search(0, ENOUGH_TO_KILL, MUTANTS[guard], strict=False)
     assert walked.find is not None
     assert walked.find.promise == "bounded staleness"
+    print(f"without {guard}: {walked.find.how} after {walked.find.steps:,} steps")
 
 
 def test_the_check_of_the_epoch_is_a_second_line_of_defence() -> None:
-    assert search(0, 300_000, NEVER_ALONE).find is None
+    assert search(0, 200_000, NEVER_ALONE).find is None
 
 
 def test_a_seed_is_a_world() -> None:
