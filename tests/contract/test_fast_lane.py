@@ -69,7 +69,7 @@ LINES = (
     b"Content-Length: 07",
     b"Transfer-Encoding: chunked",
     b"Transfer-Encoding: identity",
-    b"If-None-Match: *",
+    b'If-None-Match: "other"',
     b"Host: y",
     b" folded",
     b"no colon",
