@@ -13,6 +13,7 @@ from rich.text import Text
 import edgeprofile
 from edgeprofile.demo import words
 from edgeprofile.demo.readers import BATCH, PAUSE, THREADS
+from edgeprofile.demo.stages import MISSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,8 @@ _WIDEST_TEXT = 100
 _READING = THREADS + 1  # the watcher is one more
 _NOTES = """\
 Hit latency: single hits, less the {clock} of the clock. In loops of {batch} lookups, misses included, one takes {mean} \
-on average, less the {loop} of the loop. Threads pause for {pause} between loops. Seen after: from the server's \
+on average, less the {loop} of the loop. Threads pause for {pause} between loops. A miss: \
+the median of {misses} before anything else ran. Seen after: from the server's \
 acknowledgement of a change to the end of the first lookup that returns it. Oldest value: from there to the begin of the \
 last lookup that did not."""
 
@@ -105,6 +107,7 @@ def _notes(mean: float, costs: Costs, width: int) -> Text:
         batch=f"{BATCH:,}",
         pause=f"{PAUSE * 1e3:g} ms",
         mean=words.duration(mean),
+        misses=MISSES,
         clock=words.duration(costs.clock),
         loop=words.duration(costs.loop),
     )
@@ -130,7 +133,7 @@ def line(track: Track) -> str:
 
 
 def _rows(pace: Pace, last: Figures, terms: Terms) -> Iterator[_Row]:
-    kept = f"{last.entries:,} profiles in {words.megabytes(last.bytes)}"
+    kept = f"{last.entries:,} users in {words.megabytes(last.bytes)}"
     yield _Row("hit latency", *_latency(pace.hit_latencies), "bold")
     yield _Row("a miss costs", words.duration(terms.miss), _in_hits(terms.miss, pace.hit_latencies))
     yield _Row("hit ratio", words.share(pace.hit_ratio), kept)
@@ -154,7 +157,7 @@ def _oldest(oldest: int, bound: int) -> _Row:
 
 def _in_hits(miss: float, hits: Distribution) -> str:
     hit = hits.quantile(0.5)
-    return "a round trip to Valkey" + (f": {miss / hit:,.0f} hits" if hit else "")
+    return f"as much as {miss / hit:,.0f} hits" if hit else ""
 
 
 def _latency(distribution: Distribution) -> tuple[str, str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Calls", "Totals", "start"]
 
 _TELL_EVERY = 0.2
-_TIMEOUT = 5.0
+_TIMEOUT = 30.0
 _LATE = 0.1
 _HEAD_END = b"\r\n\r\n"
 

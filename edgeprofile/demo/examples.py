@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["curl", "in_process", "over_http", "python"]
 
-_TIMEOUT = 5.0
+_TIMEOUT = 30.0
 _OK = 200
 
 

@@ -21,7 +21,7 @@ __all__ = ["Server", "start"]
 
 _NAME = "Valkey"
 _ATTEMPTS = 5
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 30.0
 _READY = b"Ready to accept connections"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Sidecar", "question", "request", "start"]
 
 _NAME = "the sidecar"
-_START_TIMEOUT = 20.0
+_START_TIMEOUT = 30.0
 _CONFIGURATION = """\
 [[destinations]]
 id = "{destination}"
@@ -34,6 +34,10 @@ type = "REDIS"
 [destinations.config]
 address = "{address}"
 clusterMode = false
+
+[limits]
+timeout = "10s"
+connectTimeout = "10s"
 
 [sidecar]
 listen = ["127.0.0.1:0"]

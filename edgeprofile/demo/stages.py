@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from edgeprofile.demo.server import Server
     from edgeprofile.demo.sidecar import Sidecar
 
-__all__ = ["BOUND", "USERS", "connect", "start_server", "start_sidecar"]
+__all__ = ["BOUND", "MISSES", "USERS", "connect", "start_server", "start_sidecar"]
 
 USERS = 10_000
 BOUND = 1
 """The ``max_staleness`` that is promised, in seconds."""
+MISSES = 200
+"""Lookups that are timed while the cache is empty."""
 
-_MISSES = 200
 _AT_ONCE = 1_000
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 30.0
+_TIMEOUT = "10s"  # whoever tries this on a busy machine wants to see it slow rather than failing
 
 
 def start_server(screen: Screen, house: Household) -> Server:
@@ -48,10 +50,12 @@ def connect(screen: Screen, valkey: Server) -> float:
             workspace_id=people.WORKSPACE,
             destination_id=people.DESTINATION,
             max_staleness=f"{BOUND}s",
+            timeout=_TIMEOUT,
+            connect_timeout=_TIMEOUT,
         )
         emails = [people.email(user) for user in range(USERS)]
         _wait_until_live(emails[-1])
-        miss = median(_timed(email) for email in emails[:_MISSES])
+        miss = median(_timed(email) for email in emails[:MISSES])
         for start in range(0, USERS, _AT_ONCE):
             edgeprofile.get_many(people.ENTITY, people.ID_TYPE, emails[start : start + _AT_ONCE])
         done("all of them cached in this process")

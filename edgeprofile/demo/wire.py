@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Wire"]
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 _AT_ONCE = 1_000
 
 
