@@ -24,7 +24,7 @@ CANARIES: Final = f"{CANARY}*"
 
 _READ: Final = {False: ("+hgetall", "+pttl"), True: ("+json.get", "+pttl")}
 _CANARY: Final = {"keyspace": ("+hincrby", "+pexpire", "+hget"), "tracking": ("+set", "+get")}
-_LISTEN: Final = {"keyspace": ("+subscribe", "+psubscribe"), "tracking": ("+client|tracking",)}
+_LISTEN: Final = {"keyspace": ("+subscribe", "+psubscribe", "+ping"), "tracking": ("+client|tracking", "+ping")}
 _CLUSTER: Final = ("+cluster|slots", "+cluster|info", "+asking")
 _WATCH: Final = ("+config|get", "+info")
 
@@ -68,7 +68,7 @@ def _rules(destination: Destination, feed: FeedConfig, *, field_ttls: bool, dele
     if deletes:
         yield "+del"
     yield from _LISTEN[feed.mode]
-    yield from _CANARY[feed.mode] if canary else ("+ping", *_WATCH)
+    yield from _CANARY[feed.mode] if canary else _WATCH
     if redis.db:
         yield "+select"
     if redis.cluster_mode:
