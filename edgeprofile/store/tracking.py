@@ -6,6 +6,7 @@ written in between, and its messages wait in a buffer of the server's that has n
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import hiredis
@@ -38,12 +39,15 @@ class TrackingFeed(Feed):
     def __init__(self, endpoint: Endpoint, subscription: Subscription, listener: Listener) -> None:
         super().__init__(endpoint, subscription, listener)
         self._greetings = 2
-        self._pings: list[bytes] = []
+        self._pings: deque[tuple[bytes, bool]] = deque()
         self.client_id = 0
 
     def ping(self, text: bytes) -> None:
         """Send a fence. Its answer may overtake an invalidation, so a second one is sent when it comes."""
-        self._pings = [text, text]
+        self._ping(text, last=False)
+
+    def _ping(self, text: bytes, *, last: bool) -> None:
+        self._pings.append((text, last))
         super().ping(text)
 
     def _listen(self) -> bytes:
@@ -81,12 +85,12 @@ class TrackingFeed(Feed):
                 self.client_id = frame.get(b"id", 0)
             if not self._greetings:
                 self._listener.feed_subscribed()
-        elif self._pings and frame == self._pings[0]:
-            text = self._pings.pop()
-            if self._pings:
-                super().ping(text)
-            else:
+        elif self._pings and frame == self._pings[0][0]:
+            text, last = self._pings.popleft()
+            if last:
                 self._listener.feed_pong(text)
+            else:
+                self._ping(text, last=True)
         else:
             raise self._violation("answered what nobody asked")
 

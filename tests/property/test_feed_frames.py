@@ -217,6 +217,21 @@ def test_a_fence_is_two_pings():
     asyncio.run(run())
 
 
+def test_fences_may_overlap():
+    async def run():
+        notes = Notes()
+        feed = TrackingFeed(Endpoint(("h", 1)), TRACKED, notes)
+        feed.connection_made(Wire())
+        feed.data_received(GREETING)
+        feed.ping(b"3")
+        feed.data_received(b"$1\r\n3\r\n")
+        feed.ping(b"4")
+        feed.data_received(b"$1\r\n3\r\n$1\r\n4\r\n$1\r\n4\r\n")
+        assert notes.told == ["subscribed", b"3", b"4"]
+
+    asyncio.run(run())
+
+
 @given(st.lists(st.binary(max_size=4), max_size=8))
 def test_disjoint_prefixes_cover_the_same_keys(prefixes):
     kept = disjoint(prefixes)
