@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from edgeprofile.config import CacheConfig
 from edgeprofile.doctor.findings import failure, fine, skipped, warning
 from edgeprofile.engine import Engine
 from edgeprofile.engine.session import Session
@@ -29,8 +30,21 @@ _PROOFS: Final = 10
 """Heartbeats that are measured for each node."""
 _LONGEST: Final = 3.0
 """Seconds that are spent on it once every session is ready."""
-_QUICK: Final = {False: 0.08, True: 0.4}
-"""Seconds: the bound while the doctor watches, for four heartbeats each; in a cluster, each confirms a node's slots."""
+_QUICK: Final = {False: 0.02, True: 0.1}
+"""Seconds between two heartbeats while the doctor watches; in a cluster, each confirms a node's slots."""
+_DECIDED: Final = frozenset({"late", "notifications off"})
+"""States beside the ready ones that say enough."""
+
+
+class _Hurried(CacheConfig, frozen=True, kw_only=True):
+    """As configured, but for heartbeats that come quickly."""
+
+    interval: float
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds between two heartbeats."""
+        return self.interval
 
 
 class _Durations(Histogram):
@@ -59,14 +73,13 @@ class _Bed:
     def is_decided(self) -> bool:
         """Whether it works, or never will as things are."""
         session = self.session
-        return (
-            session.ready or session.state == "notifications off" or (session.hopeless and session.state != "starting")
-        )
+        return session.ready or session.state in _DECIDED or (session.hopeless and session.state != "starting")
 
     @property
     def is_measured(self) -> bool:
         """Whether enough heartbeats were proved, or none will be."""
-        return not self.session.ready or len(self.durations.seconds) >= _PROOFS
+        beats = self.session.ready or self.session.state == "late"
+        return not beats or len(self.durations.seconds) >= _PROOFS
 
 
 class _Ward:
@@ -110,8 +123,8 @@ class _Ward:
 
 async def watch(config: Config, timeout: float) -> dict[str, list[Finding]]:
     """Watch the deployment of a configuration's destinations; what was found, by the node's address."""
-    quick = min(_QUICK[config.destinations[0].config.cluster_mode], config.cache.max_staleness)
-    cache = msgspec.structs.replace(config.cache, max_staleness=quick, audit_fraction=0.0)
+    interval = min(_QUICK[config.destinations[0].config.cluster_mode], config.cache.heartbeat_interval)
+    cache = _Hurried(**msgspec.structs.asdict(config.cache), interval=interval)
     engine = Engine(msgspec.structs.replace(config, cache=cache))
     (upstream,) = engine.upstreams
     ward = _Ward(engine)
@@ -132,7 +145,7 @@ async def watch(config: Config, timeout: float) -> dict[str, list[Finding]]:
 
 def _found(bed: _Bed, config: Config, took: float) -> list[Finding]:
     findings = [state(bed.session.state, bed.session.reason, config)]
-    if bed.session.ready:
+    if bed.session.ready or bed.durations.seconds:
         findings.append(fence(bed.durations.seconds, config.cache.max_staleness, took))
     return findings
 
@@ -141,6 +154,8 @@ def state(name: str, reason: str, config: Config) -> Finding:
     """What the state of a session means."""
     if name == "live":
         return fine("feed", _LIVE[config.feed.mode, config.feed.heartbeat])
+    if name == "late":
+        return warning("feed", reason, "see the fence, below")
     if name == "unproven":
         return warning("feed", f"unproven: {reason}", "grant the rights above, or accept the weaker promise")
     if name == "notifications off":

@@ -10,24 +10,25 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from edgeprofile.doctor.findings import Finding, Verdict, fine
+from edgeprofile.doctor.findings import Finding, Verdict, fine, skipped
 from edgeprofile.doctor.line import is_denied, is_unknown
 from edgeprofile.doctor.reach import user_of
 from edgeprofile.errors import AccessDenied
 from edgeprofile.keys import channel, channel_pattern
 from edgeprofile.store.refusals import refusal
+from edgeprofile.store.rights import CANARIES, CANARY, canary_channels, rules, setuser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgeprofile.config import Config
+    from edgeprofile.config import Config, Destination
     from edgeprofile.doctor.line import Line
     from edgeprofile.engine.target import Target
 
 __all__ = ["Right", "judge", "rights", "wanted"]
 
-_CANARY: Final = "edgeprofile:canary:"
 _UNPROVED: Final = "the heartbeat is a PING then, and a flush of the server is noticed late or not at all"
+_ASTRAY: Final = "a connection that a balancer leads to another server is noticed late"
 _NO_FEED: Final = "there is no feed then, and nothing is cached for longer than maxStaleness"
 
 
@@ -65,7 +66,7 @@ def _of_data(config: Config, target: Target) -> Iterator[Right]:
     yield Right(
         "+pttl", ("PTTL", key), Verdict.FAILURE, "no profile is cached, since nobody knows how long it lives", rule
     )
-    yield Right("+del", ("DEL", key), Verdict.WARNING, "delete() and DELETE /v2/activation fail", rule)
+    yield Right("+del", ("DEL", key), Verdict.SKIPPED, "nothing but delete() and DELETE /v2/activation needs it", rule)
     yield Right(
         "+scan", ("SCAN", "0", "COUNT", "1"), Verdict.SKIPPED, "the doctor cannot look at the destination's keys"
     )
@@ -94,26 +95,30 @@ def _of_the_sync(config: Config, target: Target, key: bytes, rule: str) -> Itera
 
 def _heartbeat(config: Config, target: Target) -> Iterator[Right]:
     if config.feed.heartbeat == "ping":
-        yield Right("+ping", ("PING",), Verdict.FAILURE, _NO_FEED)
         late = "a flush of the server is bounded by cache.ttl alone"
         yield Right("+info", ("INFO", "server"), Verdict.WARNING, late)
         if config.feed.mode == "keyspace":
             unseen = "notifications that are switched off while it runs are bounded by cache.ttl alone"
             yield Right("+config|get", ("CONFIG", "GET", "notify-keyspace-events"), Verdict.WARNING, unseen)
         return
-    key, rule = f"{_CANARY}doctor", f"~{_CANARY}*"
+    key, rule = f"{CANARY}doctor", f"~{CANARIES}"
     if config.feed.mode == "tracking":
         yield Right("+set", ("SET", key, "0", "PX", "no number", "GET"), Verdict.WARNING, _UNPROVED, rule)
+        yield Right("+get", ("GET", key), Verdict.WARNING, _ASTRAY, rule)
         return
     yield Right("+hincrby", ("HINCRBY", key, "n", "no number"), Verdict.WARNING, _UNPROVED, rule)
     yield Right("+pexpire", ("PEXPIRE", key, "no number"), Verdict.WARNING, _UNPROVED, rule)
-    heard = channel(target.config.db, key.encode())
-    all_heard = f"&{_text(channel(target.config.db, _CANARY.encode()))}*"
+    yield Right("+hget", ("HGET", key, "n"), Verdict.WARNING, _ASTRAY, rule)
+    heard, all_heard = channel(target.config.db, key.encode()), f"&{canary_channels(target.config.db)}"
     yield Right("+subscribe", ("SUBSCRIBE", heard), Verdict.WARNING, _UNPROVED, all_heard, alone=True)
 
 
 def _of_the_node(config: Config, target: Target) -> Iterator[Right]:
     """To know the node, and to listen to it."""
+    if config.feed.heartbeat == "ping":
+        yield Right("+ping", ("PING",), Verdict.FAILURE, _NO_FEED)
+    else:
+        yield Right("+ping", ("PING",), Verdict.WARNING, "a heartbeat that is late ends the feed, which begins anew")
     if config.feed.mode == "tracking":
         yield Right("+client|tracking", ("CLIENT", "TRACKING", "OFF"), Verdict.FAILURE, _NO_FEED)
     if config.feed.configure_server:
@@ -128,9 +133,18 @@ def _of_the_node(config: Config, target: Target) -> Iterator[Right]:
 
 
 def rights(line: Line, config: Config, targets: Sequence[Target]) -> list[Finding]:
-    """Try them all, one by one."""
+    """Try them all, one by one; where any is missing, the line for a user with the least rights comes last."""
     user = user_of(line, targets[0].config)
-    return [judge(right, _try(line, right), user, line.node) for right in dict.fromkeys(wanted(config, targets))]
+    found = [judge(right, _try(line, right), user, line.node) for right in dict.fromkeys(wanted(config, targets))]
+    if any(finding.do for finding in found):
+        knows_field_ttls = not is_unknown(line.ask("HPTTL"))
+        found += [_least(destination, config, user, knows_field_ttls) for destination in config.destinations]
+    return found
+
+
+def _least(destination: Destination, config: Config, user: str, knows_field_ttls: bool) -> Finding:  # noqa: FBT001 (of the server)
+    line = setuser(user, rules(destination, config.feed, field_ttls=knows_field_ttls))
+    return skipped("least rights", f"what a user of destination {destination.id} needs, and no more", line)
 
 
 def _try(line: Line, right: Right) -> Any:

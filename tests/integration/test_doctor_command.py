@@ -14,14 +14,15 @@ def environment(address, **others):
         "EDGEPROFILE_CLUSTER_MODE": "false",
         "EDGEPROFILE_WORKSPACE_ID": "1Wsp",
         "EDGEPROFILE_DESTINATION_ID": "2Dest",
-        "EDGEPROFILE_CACHE_MAX_STALENESS": "10s",
+        "EDGEPROFILE_CACHE_MAX_STALENESS": "10s",  # a busy machine is not what is examined here
+        "EDGEPROFILE_LIMITS_CONNECT_TIMEOUT": "20s",
         **others,
     }
 
 
 def doctor(env, *arguments):
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-m", "edgeprofile", "doctor", *arguments],
+        [sys.executable, "-X", "dev", "-W", "error", "-m", "edgeprofile", "doctor", "--timeout", "20s", *arguments],
         capture_output=True,
         encoding="utf-8",
         timeout=60,

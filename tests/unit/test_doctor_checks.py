@@ -202,7 +202,7 @@ def grants(**changes):
 
 
 DATA = {"hgetall", "hpttl", "pttl", "del", "scan"}
-HEARD = {"psubscribe", "subscribe", "hincrby", "pexpire"}
+HEARD = {"psubscribe", "subscribe", "hincrby", "pexpire", "hget", "ping"}
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ HEARD = {"psubscribe", "subscribe", "hincrby", "pexpire"}
     [
         ({}, DATA | HEARD),
         ({"feed": {"heartbeat": "ping"}}, DATA | {"psubscribe", "ping", "info", "config|get"}),
-        ({"feed": {"mode": "tracking"}}, DATA | {"client|tracking", "set"}),
+        ({"feed": {"mode": "tracking"}}, DATA | {"client|tracking", "set", "get", "ping"}),
         ({"feed": {"mode": "tracking", "heartbeat": "ping"}}, DATA | {"client|tracking", "ping", "info"}),
         ({"feed": {"configureServer": True}}, DATA | HEARD | {"config|set"}),
         ({"config": {"clusterMode": True}}, DATA | HEARD | {"cluster|slots", "cluster|info", "asking"}),
@@ -277,6 +277,7 @@ def test_the_slots_of_a_cluster(reply, name, verdict, nodes):
     [
         ("live", FINE),
         ("unproven", WARNING),
+        ("late", WARNING),
         ("notifications off", FAILURE),
         ("disconnected", FAILURE),
         ("starting", FAILURE),
