@@ -430,7 +430,9 @@ class Engine:
         return Answer(result.raw, fill.sent, entry)
 
     def _judge(self, node: Node, fill: Fill, result: Any, now: float) -> None:
-        """Tell the circuit breaker; a caller in a hurry says nothing about the server."""
+        """Tell the circuit breaker; a caller in a hurry, or a connection that ended, says nothing about the server."""
+        if isinstance(result, ConnectionLost):
+            return
         if not isinstance(result, RedisUnavailable):
             node.breaker.succeeded()
         elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
