@@ -80,7 +80,7 @@ class Lookups:
                 outcome = self._ask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
                 return outcome
-            attempt += 1
+            attempt += not isinstance(outcome, LookupTimeout)
             pause = self._pause(identity, outcome, attempt, deadline)
             if pause is None:
                 return self._stale_or_raise(identity, outcome)
@@ -109,7 +109,7 @@ class Lookups:
                 outcome = await self._aask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
                 return outcome
-            attempt += 1
+            attempt += not isinstance(outcome, LookupTimeout)
             pause = self._pause(identity, outcome, attempt, deadline)
             if pause is None:
                 return self._stale_or_raise(identity, outcome)
@@ -324,10 +324,11 @@ class Lookups:
     def _pause(self, identity: Identity, error: EdgeProfileError, attempt: int, deadline: float) -> float | None:
         """Seconds until another attempt within the deadline is worth it, or `None`.
 
-        It is after a lost connection or somebody else's misfortune, a few times; and for as long as a cluster settles.
+        It is after a lost connection, a few times; after somebody else's haste, and for as long as a cluster settles.
         """
         pause = self._engine.upstream(identity).amend(error)
-        if pause is None and attempt < _ATTEMPTS and isinstance(error, ConnectionLost | LookupTimeout):
+        lost = isinstance(error, ConnectionLost) and attempt < _ATTEMPTS
+        if pause is None and (lost or isinstance(error, LookupTimeout)):
             pause = 0.0
         return pause if pause is not None and self._engine.clock() + pause < deadline else None
 
