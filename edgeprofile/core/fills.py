@@ -23,10 +23,11 @@ class Fill:
     """One fetch: its keys, when it was begun, the lease it was begun under, and who waits for it.
 
     ``lease`` is `None` for a fetch begun while nothing was proved; its reply is its own proof. ``outcome`` is what the
-    fetch brought, or the error that it met; `None` while it is under way. ``where`` is the caller's to use.
+    fetch brought, or the error that it met; `None` while it is under way. ``where`` and ``helped`` are the caller's to
+    use.
     """
 
-    __slots__ = ("identity", "keys", "lease", "outcome", "poisoned", "refresh", "sent", "waiters", "where")
+    __slots__ = ("helped", "identity", "keys", "lease", "outcome", "poisoned", "refresh", "sent", "waiters", "where")
 
     def __init__(
         self, identity: Any, keys: tuple[bytes, ...], sent: float, lease: Lease | None, *, refresh: bool = False
@@ -39,6 +40,7 @@ class Fill:
         self.poisoned = False
         self.outcome: Any = None
         self.where: Any = None
+        self.helped = False
         self.waiters: list[Callable[[], None]] = []
 
 

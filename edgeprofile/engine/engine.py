@@ -393,20 +393,24 @@ class Engine:
         """Now and then, a bounded part at a time, free what has expired."""
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
+            for node in self.nodes:
+                node.reap()
             with self.lock:
                 self.cache.sweep(self.clock(), _SWEEP_BUDGET)
 
     def settle(self, node: Node, settled: Settled) -> None:
-        """Fetches ended: keep what may be kept, and wake whoever waits."""
+        """Fetches ended: keep what may be kept, and wake whoever waits. The first end of a fetch counts."""
         now = self.clock()
         waiters = []
         refreshes = 0
         with self.lock:
             for fill, result in settled:
+                if fill.outcome is not None:
+                    continue
                 fill.outcome = self._outcome(node, fill, result, now)
                 waiters += fill.waiters
                 refreshes += fill.refresh
-            self.in_flight -= len(settled)
+                self.in_flight -= 1
         for wake in waiters:
             try:
                 wake()
@@ -414,6 +418,10 @@ class Engine:
                 continue
         if refreshes:
             self.refresher.ended(refreshes)
+
+    def contribute(self, node: Node, settled: Settled) -> None:
+        """Fetches that somebody else carries, too, ended here; what went wrong here is no end of theirs."""
+        self.settle(node, [(fill, result) for fill, result in settled if not isinstance(result, EdgeProfileError)])
 
     def _outcome(self, node: Node, fill: Fill, result: Any, now: float) -> Answer | EdgeProfileError:
         counters = self.counters

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from edgeprofile.engine.batch import given_up
+from edgeprofile.engine.batch import Batch, given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
 from edgeprofile.errors import EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from edgeprofile.core.cache import Entry
     from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Found, Identity
-    from edgeprofile.engine.batch import Batch
     from edgeprofile.engine.engine import Engine
     from edgeprofile.engine.node import Node
     from edgeprofile.store.reading import Reading
@@ -255,21 +254,46 @@ class Lookups:
 
     def _fetch(self, plan: _Plan[ThreadWaiter], deadline: float) -> None:
         """Carry one fill out on this thread; what goes wrong becomes its outcome."""
-        assert plan.fill is not None  # noqa: S101 (the plan is mine)
-        engine = self._engine
-        node: Node = plan.fill.where
-        fetch = engine.fetch(plan.fill)
-        result: Found | EdgeProfileError | None = None
+        fill = plan.fill
+        assert fill is not None  # noqa: S101 (the plan is mine)
         try:
-            while result is None:
-                ask = fetch.ask
-                result = fetch.read(node.blocking.call(ask.payload, ask.expects, deadline, ask.sound))
-        except EdgeProfileError as error:
-            result = error
+            result = self._carry(fill, deadline)
         except BaseException as error:
-            engine.settle(node, ((plan.fill, given_up(error, node)),))
+            self._engine.settle(fill.where, ((fill, given_up(error, fill.where)),))
             raise
-        engine.settle(node, ((plan.fill, result),))
+        self._engine.settle(fill.where, ((fill, result),))
+
+    def _carry(self, fill: Fill, deadline: float) -> Found | EdgeProfileError:
+        node: Node = fill.where
+        fetch = self._engine.fetch(fill)
+        while True:
+            ask = fetch.ask
+            try:
+                result = fetch.read(node.blocking.call(ask.payload, ask.expects, deadline, ask.sound))
+            except EdgeProfileError as error:
+                return error
+            if result is not None:
+                return result
+
+    def _help(self, fill: Fill, deadline: float) -> None:
+        """Ask, too: the loop that was to read the answer may be busy with something else, or gone."""
+        if self._may_help(fill):
+            self._engine.contribute(fill.where, ((fill, self._carry(fill, deadline)),))
+
+    async def _ahelp(self, fill: Fill) -> None:
+        if self._may_help(fill):
+            node: Node = fill.where
+            wire = node.stream() or await node.attach()
+            Batch(node, [self._engine.fetch(fill)], self._engine.contribute).stream(wire)
+
+    def _may_help(self, fill: Fill) -> bool:
+        """One helper is enough: where many wait long, it is Redis that is slow."""
+        with self._engine.lock:
+            first, fill.helped = not fill.helped, True
+        return first
+
+    def _halfway(self, deadline: float) -> float:
+        return (self._engine.clock() + deadline) / 2
 
     def _run(self, batch: Batch, deadline: float) -> None:
         """Carry a batch out on this thread; what goes wrong becomes the outcome of its fills."""
@@ -302,6 +326,10 @@ class Lookups:
             return self._late()
         if plan.waiter is None:
             return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled, on this thread
+        if not plan.mine:
+            if plan.waiter.wait(self._halfway(deadline)):
+                return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled
+            self._help(plan.fill, deadline)
         return plan.fill.outcome if plan.waiter.wait(deadline) else self._late()
 
     async def _task_outcome(self, plan: _Plan[TaskWaiter], deadline: float) -> Answer | EdgeProfileError:
@@ -309,6 +337,10 @@ class Lookups:
             return plan.answer
         if plan.fill is None or plan.waiter is None:
             return self._late()
+        if not plan.mine:
+            if await plan.waiter.wait(self._halfway(deadline)):
+                return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled
+            await self._ahelp(plan.fill)
         return plan.fill.outcome if await plan.waiter.wait(deadline) else self._late()
 
     def _leave(self, plans: Sequence[_Plan[Waiter]]) -> None:

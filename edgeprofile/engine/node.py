@@ -92,6 +92,16 @@ class Node:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(wire.close)
 
+    def reap(self) -> None:
+        """Let go of the connections of loops that were closed, however that was done; what they were asked has failed."""
+        with self._lock:
+            gone = [(loop, wire) for loop, wire in self._streams.items() if loop.is_closed()]
+            for loop, _ in gone:
+                del self._streams[loop]
+                self._guards.pop(id(loop), None)
+        for _, wire in gone:
+            wire.abandon()
+
     def sever(self) -> None:
         """In a forked child: let go of the parent's sockets without a word to the servers or the parent's loop."""
         sever([self.blocking.fileno(), *(wire.fileno() for wire in self._streams.values())])

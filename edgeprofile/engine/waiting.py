@@ -41,18 +41,24 @@ class TaskWaiter:
 
     async def wait(self, deadline: float) -> bool:
         """Until the fill is settled; `False` when the deadline passed first."""
-        timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._set, False)
+        timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._late)
         try:
             return await self._future
         finally:
             timer.cancel()
 
+    def _late(self) -> None:
+        """End this wait; the fill may be settled all the same, for the next one."""
+        waited, self._future = self._future, self._loop.create_future()
+        if not waited.done():
+            waited.set_result(False)
+
     def _wake(self) -> None:
         if threading.get_ident() == self._thread:
-            self._set(True)
+            self._set()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._set, True)
+            self._loop.call_soon_threadsafe(self._set)
 
-    def _set(self, settled: bool) -> None:  # noqa: FBT001 (the future's value)
+    def _set(self) -> None:
         if not self._future.done():
-            self._future.set_result(settled)
+            self._future.set_result(True)

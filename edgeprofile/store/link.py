@@ -67,7 +67,7 @@ def into(answer: asyncio.Future[list[Any]]) -> Callable[[list[Any] | BaseExcepti
     """The callback that hands replies to a future, unless its waiter has gone."""
 
     def done(result: list[Any] | BaseException) -> None:
-        if answer.done():
+        if answer.done() or answer.get_loop().is_closed():
             return
         if isinstance(result, BaseException):
             answer.set_exception(result)
@@ -155,6 +155,11 @@ class Link(asyncio.Protocol):
         self._cause = self._cause or cause
         if self._transport is not None:
             self._transport.abort()
+        self._end()
+
+    def abandon(self) -> None:
+        """The loop is closed: nothing can be done to the connection any more, but to tell whoever waits."""
+        self._transport = None
         self._end()
 
     def fileno(self) -> int:

@@ -83,6 +83,13 @@ class AsyncWire:
             self._link.abort()
         self._fail_queue(self._gone("was closed"))
 
+    def abandon(self) -> None:
+        """The loop is closed, and the connection with it: tell whoever waits. Called on any thread."""
+        self._closed = True
+        if self._link is not None:
+            self._link.abandon()
+        self._fail_queue(self._gone("went with its event loop"))
+
     def fileno(self) -> int:
         """The socket's descriptor, or -1."""
         return self._link.fileno() if self._link is not None else -1
