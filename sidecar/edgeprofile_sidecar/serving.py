@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -45,6 +46,7 @@ def serve(what: AbstractAsyncContextManager[Served], *, print_addresses: bool = 
 
     A second signal ends it at once. Where it is ``supervised``, the end of standard input is such a signal, too.
     """
+    _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(what, print_addresses=print_addresses, supervised=supervised))
 
@@ -115,6 +117,12 @@ def _ended(tell: Callable[[], None]) -> None:
     if not os.read(sys.stdin.fileno(), 1024):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         tell()
+
+
+def _raise_descriptor_limit() -> None:
+    """Connections are descriptors: take as many as the system gives without being asked for a right."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
