@@ -17,6 +17,7 @@ from edgeprofile.errors import EdgeProfileError
 from edgeprofile.keys import channel_pattern
 from edgeprofile.metrics import Counters
 from edgeprofile.store.endpoint import ConnectionLost, Endpoint
+from edgeprofile.store.resp import ErrorReply
 from tests.support.walk.server import ACK, BEAT, END, EVENT, PONG, Feed, Frame
 from tests.support.walk.session import Session
 from tests.support.walk.world import Rules
@@ -48,13 +49,17 @@ class EngineSession(Session):
     def take(self, frames: list[Frame]) -> None:
         for kind, run in groupby(frames, key=attrgetter("kind")):
             try:
-                self._hear(kind, [frame.number for frame in run])
+                self._hear(kind, list(run))
             except EdgeProfileError:
                 self._close_soon()
                 return
 
     def answered(self, epoch: int, value: int) -> None:
-        self.real._answered(epoch, [value, 1])
+        self.real._answered(epoch, [value, int(value > 0)])
+
+    def refused(self, epoch: int) -> None:
+        busy = ErrorReply("BUSY Redis is busy running a script")
+        self.real._answered(epoch, [busy, busy])
 
     def unanswered(self, epoch: int) -> None:
         self.real._answered(epoch, ConnectionLost("the connection was lost"))
@@ -63,20 +68,20 @@ class EngineSession(Session):
         self.real._drop_feed(None)
         self.feed = self.world.server.feed = None
 
-    def _hear(self, kind: str, numbers: list[int]) -> None:
+    def _hear(self, kind: str, frames: list[Frame]) -> None:
         if kind == EVENT:
-            self.real.feed_changes(self.pattern, [self.world.names[number] for number in numbers])
-            for number in numbers:
-                self.world.oracle.changed(number)
+            self.real.feed_changes(self.pattern, [self.world.names[frame.number] for frame in frames])
+            for frame in frames:
+                self.world.oracle.changed(frame.number)
         elif kind == BEAT:
-            for _ in numbers:
-                for echo in self.real._pulse.echoes:
-                    self.real.feed_message(*echo)
+            ((channel, _), *_) = self.real._pulse.echoes
+            for frame in frames:
+                self.real.feed_message(channel, frame.event.encode())
         elif kind == ACK:
             self.real.feed_subscribed()
             self.world.oracle.acknowledged()
         elif kind == PONG:
-            self.real.feed_pong(b"%d" % numbers[0])
+            self.real.feed_pong(b"%d" % frames[0].number)
         elif kind == END:
             self.real.feed_lost(ConnectionLost("the feed was lost"))
             self.feed = None

@@ -40,7 +40,7 @@ class Oracle:
         self.strict = strict
         self.hits = self.stored = self.leased = self.refused = 0
         self._now = 0
-        self._acknowledged = self._cleared = self._proved = 0
+        self._acknowledged = self._cleared = self._proved = self._counted = 0
         self._watermark = -inf
         self._beat = (0.0, 0)
         self._spoiled = [0] * len(server.values)
@@ -81,10 +81,11 @@ class Oracle:
             raise Broken("watermark", "it is later than its heartbeat was sent")
         if feed is not None and any(frame.kind == EVENT and frame.moment <= moment for frame in feed.frames):
             raise Broken("watermark", "it passed an event that has not been heeded")
-        first, *later = self.server.own_beats.get(authority.epoch, (moment,))
-        if later and first < self.server.silent <= moment:
+        if not self._proved:
+            self._proved = self.tick()
+            self._counted = self.server.own_beats.get(authority.epoch, [moment])[-1]
+        elif self._counted < self.server.silent <= moment:
             raise Broken("watermark", "it passed a change that no event told of")
-        self._proved = self._proved or self.tick()
 
     def changed(self, key: int) -> None:
         """The process has been told that a key may have changed."""

@@ -25,7 +25,7 @@ Dump = tuple[list[bytes | None], list[float], dict[int, int]]
 """A data set: values, when they expire, canaries."""
 
 ACK, BEAT, END, EVENT, JUNK, PONG = "ack", "beat", "end", "event", "junk", "pong"
-EXPIRED, HDEL, HINCRBY, HSET = "expired", "hdel", "hincrby", "hset"
+EXPIRE, EXPIRED, HDEL, HINCRBY, HSET = "expire", "expired", "hdel", "hincrby", "hset"
 
 
 class Feed:
@@ -60,7 +60,7 @@ class Feed:
 class Server:
     """Keys are indices, canaries are numbers of epochs, time is set from outside.
 
-    ``moment`` counts what happens to the data; ``silent`` is the moment of the latest change that no event tells of.
+    While ``busy`` it refuses everything. ``moment`` counts what happens to the data; ``silent`` is the moment of the latest change that no event tells of.
     """
 
     def __init__(self, keys: int) -> None:
@@ -71,6 +71,7 @@ class Server:
         self.own_beats: dict[int, list[int]] = {}
         self.moment = self.silent = 0
         self.notifying = True
+        self.busy = False
         self.feed: Feed | None = None
         self.late: deque[int] = deque()
         self._visible_until: dict[bytes, float] = {}
@@ -108,15 +109,20 @@ class Server:
         """EXPIRE, or PERSIST for an infinite life."""
         if self.values[key] is not None:
             self.ends[key] = self.now + life
-            self.announce(key, "expire")
+            self.announce(key, EXPIRE)
 
-    def beat(self, canary: int) -> int:
+    def count(self, canary: int) -> int:
         """HINCRBY on a canary: its new value."""
         self.canaries[canary] = self.canaries.get(canary, 0) + 1
-        feed = self.feed
-        if self.notifying and feed is not None and feed.stage and feed.canary == canary:
-            feed.frames.append(Frame(BEAT, 0, HINCRBY))
+        self._echo(canary, HINCRBY)
         return self.canaries[canary]
+
+    def renew(self, canary: int) -> bool:
+        """PEXPIRE on a canary: whether it is there."""
+        if canary not in self.canaries:
+            return False
+        self._echo(canary, EXPIRE)
+        return True
 
     def beaten(self, canary: int) -> int:
         """How many heartbeats of its own epoch the canary has seen."""
@@ -145,6 +151,11 @@ class Server:
         for key, raw in enumerate(values):
             alive = ends[key] > self.now
             self._show(key, raw if alive else None, ends[key] if alive else inf, self.now)
+
+    def _echo(self, canary: int, event: str) -> None:
+        feed = self.feed
+        if self.notifying and feed is not None and feed.stage and feed.canary == canary:
+            feed.frames.append(Frame(BEAT, 0, event))
 
     def _show(self, key: int, raw: bytes | None, end: float, at: float) -> None:
         old = self.values[key]

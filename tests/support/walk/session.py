@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgeprofile.core.coherence import Phase, Proof
 from edgeprofile.core.keeper import wanted
-from tests.support.walk.server import ACK, BEAT, END, EVENT, JUNK, PONG, Feed, Frame
+from tests.support.walk.server import ACK, BEAT, END, EVENT, EXPIRE, HINCRBY, JUNK, PONG, Feed, Frame
 from tests.support.walk.wires import Beat
 
 if TYPE_CHECKING:
@@ -24,12 +24,14 @@ class Session:
         self.keeper = world.keeper
         self.authority = world.keeper.authority
         self.feed: Feed | None = None
+        self.half_heard = False
 
     def connect(self) -> None:
         """A new epoch, if the last one is over."""
         if self.authority.phase is not Phase.DOWN:
             return
         self.authority.connected()
+        self.half_heard = False
         self.feed = Feed(self.canary if self.authority.proof is Proof.CANARY else 0)
         self.world.server.feed = self.feed
 
@@ -69,7 +71,7 @@ class Session:
         for kind, run in groupby(frames, key=attrgetter("kind")):
             if kind == EVENT:
                 self.changed([frame.number for frame in run])
-            elif not all(self.authority.beat_seen() for _ in run):
+            elif not all(self.authority.beat_seen() for frame in run if self.hears(frame.event)):
                 self.end()
                 return
 
@@ -82,10 +84,21 @@ class Session:
         for key in keys:
             world.oracle.changed(key)
 
+    def hears(self, event: str) -> bool:
+        """An event of the canary. Whether it completes those of one heartbeat."""
+        complete = event == EXPIRE and self.half_heard
+        self.half_heard = event == HINCRBY
+        return complete
+
     def answered(self, epoch: int, value: int) -> None:
         """The reply to a heartbeat; one of an epoch that is over says nothing."""
         if epoch == self.authority.epoch and not self.authority.beat_answered(value):
             self.end()
+
+    def refused(self, epoch: int) -> None:
+        """The server had no time for a heartbeat, or for a part of it."""
+        if epoch == self.authority.epoch:
+            self.authority.beat_refused()
 
     def unanswered(self, epoch: int) -> None:
         """A heartbeat's connection was lost: whether it was executed is not known."""

@@ -50,7 +50,7 @@ class Wire:
 class Fetch:
     """The value and the TTL of one key after the other until one exists; others may write in between."""
 
-    __slots__ = ("asked", "begun", "end", "fill", "found", "identity", "keys", "over", "raw", "sent")
+    __slots__ = ("asked", "begun", "end", "fill", "found", "identity", "keys", "over", "raw", "refused", "sent")
 
     def __init__(self, identity: int, keys: tuple[int, ...], fill: Fill, sent: float, begun: int) -> None:
         self.identity = identity
@@ -62,9 +62,12 @@ class Fetch:
         self.raw: bytes | None = None
         self.found: Found | None = None
         self.end = inf
-        self.over = False
+        self.over = self.refused = False
 
     def execute(self, server: Server) -> bool:
+        if server.busy:
+            self.refused = True
+            return True
         if self.raw is not None:
             key = self.keys[self.asked]
             self.end = server.ends[key] if server.values[key] is not None else server.now
@@ -79,8 +82,11 @@ class Fetch:
         return False
 
     def answer(self, world: "World") -> None:
-        if not self.over:
-            assert self.found is not None
+        if self.over:
+            return
+        if self.refused or self.found is None:
+            world.fetch_failed(self)
+        else:
             world.fetched(self, self.found)
 
     def lose(self, world: "World") -> None:
@@ -89,22 +95,33 @@ class Fetch:
 
 
 class Beat:
-    """A heartbeat of one epoch that counts in a canary."""
+    """A heartbeat of one epoch that counts in a canary and renews its TTL; others may come in between."""
 
-    __slots__ = ("canary", "epoch", "value")
+    __slots__ = ("canary", "counted", "epoch", "refused", "value")
 
     def __init__(self, epoch: int, canary: int) -> None:
         self.epoch = epoch
         self.canary = canary
         self.value = 0
+        self.counted = self.refused = False
 
     def execute(self, server: Server) -> bool:
-        self.value = server.beat(self.canary)
-        server.own_beats.setdefault(self.canary, []).append(server.moment)
+        self.refused |= server.busy
+        if not self.counted:
+            self.counted = True
+            if not server.busy:
+                self.value = server.count(self.canary)
+                server.own_beats.setdefault(self.canary, []).append(server.moment)
+            return False
+        if not server.busy and not server.renew(self.canary):
+            self.value = 0
         return True
 
     def answer(self, world: "World") -> None:
-        world.session.answered(self.epoch, self.value)
+        if self.refused:
+            world.session.refused(self.epoch)
+        else:
+            world.session.answered(self.epoch, self.value)
         world.oracle.look(world.keeper.authority, world.session.feed)
 
     def lose(self, world: "World") -> None:
@@ -122,7 +139,8 @@ class Delete:
 
     def execute(self, server: Server) -> bool:
         for key in self.keys:
-            server.remove(key)
+            if not server.busy:
+                server.remove(key)
         return True
 
     def answer(self, world: "World") -> None:

@@ -20,7 +20,7 @@ from edgeprofile.core.fills import Fill, Fills
 from edgeprofile.core.keeper import Found, Identity, Keeper, Policy
 from edgeprofile.keys import Layout
 from tests.support.walk.oracle import Broken, Oracle
-from tests.support.walk.server import BEAT, EVENT, EXPIRED, HDEL, HINCRBY, HSET, JUNK, Dump, Frame, Server
+from tests.support.walk.server import BEAT, EVENT, EXPIRE, EXPIRED, HDEL, HINCRBY, HSET, JUNK, Dump, Frame, Server
 from tests.support.walk.session import Session
 from tests.support.walk.wires import Beat, Command, Delete, Fetch, Wire
 
@@ -40,7 +40,8 @@ _USUALLY: Final = {
 }  # fmt: skip
 FAULTS: Final = (
     "lose_wire", "give_up_fetch", "cut_feed", "reset_feed", "end_epoch", "junk", "jump", "spoof",
-    "flush", "swap", "save", "roll_back", "restart", "notifications", "foreign_beat", "spoof_beat",
+    "flush", "swap", "save", "roll_back", "restart", "notifications", "busy", "foreign_beat",
+    "spoof_beat",
 )  # fmt: skip
 _SILENT: Final = frozenset(("flush", "swap", "roll_back", "restart", "notifications"))
 _FOREIGN: Final = frozenset(("foreign_beat", "spoof_beat"))
@@ -276,14 +277,16 @@ class World:
             self.beat()  # the worst moment
         lost, self.wires[index] = self.wires[index], Wire()
         if not lost.dead:
-            self.limbo.extend(command.canary for command in lost.sent if isinstance(command, Beat))
+            self.limbo.extend(each.canary for each in lost.sent if isinstance(each, Beat) and not each.counted)
         for command in (*lost.executed, *lost.sent):
             command.lose(self)
 
     def execute_late(self) -> None:
         """A heartbeat of a lost connection is executed after all."""
         if self.limbo:
-            self.server.beat(self.limbo.popleft())
+            canary = self.limbo.popleft()
+            self.server.count(canary)
+            self.server.renew(canary)
 
     def cut_feed(self) -> None:
         """The server ends the feed connection; its backlog can still be read."""
@@ -308,13 +311,15 @@ class World:
 
     def foreign_beat(self) -> None:
         """Somebody else counts in our canary."""
-        self.server.beat(self.session.canary)
+        self.server.count(self.session.canary)
+        if self.chance() < 0.5:
+            self.server.renew(self.session.canary)
 
     def spoof_beat(self) -> None:
         """Somebody publishes what looks like a heartbeat while none is out."""
         if self.session.feed is not None and self.keeper.authority.outstanding is None:
-            self.session.feed.frames.appendleft(Frame(BEAT, 0, HINCRBY))
-            self.deliver()
+            self.session.take([Frame(BEAT, 0, HINCRBY), Frame(BEAT, 0, EXPIRE)])
+            self.oracle.look(self.keeper.authority, self.session.feed)
 
     def flush(self) -> None:
         self._replace(self.server.empty())
@@ -329,6 +334,10 @@ class World:
 
     def roll_back(self) -> None:
         self._replace(self.saved)
+
+    def busy(self) -> None:
+        """A script has the server to itself, or has done with it."""
+        self.server.busy = not self.server.busy
 
     def restart(self) -> None:
         """The server is killed and comes back with what it had saved; its clients find out one by one."""
@@ -391,8 +400,9 @@ class World:
 
     def _replace(self, dump: Dump) -> bool:
         """The data set is another one, if a heartbeat will show it."""
-        beaten = self.server.beaten(self.session.canary)
-        shows = not beaten or dump[2].get(self.session.canary) != beaten
+        canary, authority = self.session.canary, self.keeper.authority
+        beaten = self.server.beaten(canary)
+        shows = not beaten or dump[2].get(canary) not in {beaten, authority.replies}
         if shows:
             self.server.load(dump)
         return shows

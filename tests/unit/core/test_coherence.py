@@ -205,3 +205,25 @@ def test_a_beat_that_was_answered_cannot_be_refused_any_more():
     authority.beat_answered(1)
     authority.beat_refused()
     assert authority.outstanding == 1.0
+
+
+def test_a_beat_that_the_server_refused_was_never_sent():
+    authority = live(at=10.0)
+    assert authority.beat(12.0) == 2
+    authority.beat_refused()
+    assert authority.outstanding is None
+    assert authority.beat(13.0) == 2
+    assert authority.beat_answered(2)
+    assert authority.beat_seen()
+    assert authority.watermark == 13.0
+
+
+def test_a_refusal_that_nobody_waits_for_changes_nothing():
+    authority = live(at=10.0)
+    authority.beat_refused()
+    assert authority.beat(12.0) == 2
+    assert authority.beat_answered(2)
+    authority.beat_refused()
+    assert authority.outstanding == 12.0
+    assert authority.beat_seen()
+    assert authority.watermark == 12.0
