@@ -77,6 +77,11 @@ class Breaker:
         self.opened += 1
         self._until = now + self._pause
 
+    def unsettled(self, now: float) -> None:
+        """A question came to an end that says nothing about the server: if it was the probe, another may go at once."""
+        if self.state is State.PROBING:
+            self._until = now
+
     def succeeded(self) -> None:
         """A question was answered, if only with an error of its own."""
         if self.since is not None or self.state is not State.CLOSED:

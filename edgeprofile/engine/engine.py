@@ -440,8 +440,8 @@ class Engine:
     def _judge(self, node: Node, fill: Fill, result: Any, now: float) -> None:
         """Tell the circuit breaker; a caller in a hurry, or a connection that ended, says nothing about the server."""
         if isinstance(result, ConnectionLost):
-            return
-        if not isinstance(result, RedisUnavailable):
+            node.breaker.unsettled(now)
+        elif not isinstance(result, RedisUnavailable):
             node.breaker.succeeded()
         elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
             node.breaker.failed(now, result)

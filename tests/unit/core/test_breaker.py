@@ -33,6 +33,25 @@ def test_a_success_between_failures_starts_the_count_anew():
     assert breaker.since is None
 
 
+def test_a_probe_that_says_nothing_makes_way_for_another():
+    breaker = tripped()
+    assert breaker.admits(0.11)
+    assert not breaker.admits(0.12)
+    breaker.unsettled(0.13)
+    assert breaker.state is State.PROBING
+    assert breaker.admits(0.13)
+    assert not breaker.admits(0.14)
+
+
+def test_what_says_nothing_matters_to_probes_alone():
+    breaker = Breaker()
+    breaker.unsettled(0.0)
+    assert breaker.admits(0.0)
+    breaker = tripped()
+    breaker.unsettled(0.05)
+    assert not breaker.admits(0.06)
+
+
 def test_an_open_circuit_admits_nobody_until_its_pause_is_over_and_then_one():
     breaker = tripped()
     assert not breaker.admits(0.05)
