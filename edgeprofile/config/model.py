@@ -175,6 +175,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         admin_listen: Where probes and metrics are served; empty for nowhere.
         admin_endpoints: What is served there; leave out what nobody is to see.
         workers: Processes that share the listeners, each with a cache and a feed of its own.
+        traces: Whether requests are traced with OpenTelemetry, as the `OTEL_*` variables say; needs the extra `otel`.
         certificate: File with the certificate (PEM, its chain included) for listeners that begin with `tls:`.
         certificate_key: File with its key, unless it stands in the same file; both are read again when they change.
         client_authorities: File with the authorities (PEM) that must have signed the certificates of callers.
@@ -209,6 +210,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     admin_listen: str = "127.0.0.1:9090"
     admin_endpoints: tuple[AdminEndpoint, ...] = ("livez", "readyz", "startupz", "metrics", "statusz")
     workers: Count = 1
+    traces: bool = False
     certificate: FilePath = ""
     certificate_key: FilePath = ""
     client_authorities: FilePath = ""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from edgeprofile_sidecar.connection import Connection
     from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.service import Service
+    from edgeprofile_sidecar.tracing import Tracing
 
 __all__ = ["Listener"]
 
@@ -56,9 +57,12 @@ class _Route(NamedTuple):
 class Listener:
     """Answers the requests of all connections of ``server``."""
 
-    def __init__(self, service: Service, config: SidecarConfig, counters: Counters) -> None:
-        self.server = Server(self.handle, config, counters)
-        if config.fast_lane and not (config.access_log or config.cors_origins):
+    def __init__(
+        self, service: Service, config: SidecarConfig, counters: Counters, tracing: Tracing | None = None
+    ) -> None:
+        handle = tracing.around(self.handle, self._name) if tracing is not None else self.handle
+        self.server = Server(handle, config, counters)
+        if config.fast_lane and not (config.access_log or config.cors_origins or tracing):
             self.server.lane = Lane(service, counters, self.server.date, config.max_body_bytes)
         self.deadlines = Deadlines(config.request_timeout)
         self._config = config
@@ -132,6 +136,9 @@ class Listener:
             return answer
         self._counters.rate_limited += 1
         return answers.too_often(early)
+
+    def _name(self, request: web.BaseRequest) -> str:
+        return (self._routes.get(request.raw_path) or self._find(request.raw_path)).path
 
     def _find(self, target: str) -> _Route:
         path = targets.origin_form(target)

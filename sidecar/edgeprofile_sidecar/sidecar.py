@@ -26,6 +26,7 @@ from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.sockets import bind
 from edgeprofile_sidecar.status import status
 from edgeprofile_sidecar.token_file import TokenFile
+from edgeprofile_sidecar.tracing import Tracing, provider
 from edgeprofile_sidecar.warm_file import WarmFile
 
 if TYPE_CHECKING:
@@ -156,7 +157,14 @@ class Sidecar:
         bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
         most = self._settings.max_batch
         service = Service(self._clients, tokens, self._clients, self._counters, most, bundles)
-        return Listener(service, self._settings, self._counters)
+        return Listener(service, self._settings, self._counters, self._tracing())
+
+    def _tracing(self) -> Tracing | None:
+        if not self._settings.traces:
+            return None
+        tracing = Tracing(provider())
+        self._stack.push_async_callback(asyncio.to_thread, tracing.close)
+        return tracing
 
     async def _open_admin(self, bound: Bound, tokens: TokenSource) -> None:
         sources = metrics.Sources(self._clients.stats, self._counters, tokens, self._reloads.files, __version__)

@@ -75,6 +75,7 @@ OWNERS = {
     "aiohttp": ("edgeprofile_sidecar",),
     "prometheus_client": ("edgeprofile_sidecar",),
     "uvloop": ("edgeprofile_sidecar",),
+    "opentelemetry": ("edgeprofile_sidecar",),
     "ibis": ("edgeprofile.reverse_etl", "edgeprofile.demo"),
     "duckdb": ("edgeprofile.reverse_etl", "edgeprofile.demo"),
     "yaml": ("edgeprofile.reverse_etl", "edgeprofile.demo"),
