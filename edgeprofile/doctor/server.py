@@ -95,6 +95,8 @@ def mode(facts: Facts, *, cluster: bool) -> Finding:
     """Whether it is what ``clusterMode`` says."""
     if not facts.mode:
         return skipped("mode", "the server does not tell whether it is part of a cluster")
+    if facts.mode == "sentinel":
+        return failure("mode", "a Sentinel, which has no profiles", "name the primary in destinations.config.address")
     if (facts.mode == "cluster") is cluster:
         return fine("mode", f"a {'node of a cluster' if cluster else 'single server'}, as configured")
     if cluster:

@@ -1,7 +1,9 @@
 """The doctor at real servers: each is given an illness, and the report has to name it and the cure."""
 
+import re
 import shlex
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -519,3 +521,22 @@ def test_an_audit_without_the_right_to_scan(redis_db):
     report.assert_told("sample", SKIPPED, "grant +scan")
     report.assert_told("audit", SKIPPED, "grant +scan")
     assert report.code == 0
+
+
+# The page about it
+
+
+def test_every_check_is_documented(redis_db, cluster_db):
+    page = (Path(__file__).parents[2] / "docs/doctor.md").read_text("utf-8")
+    table = page.partition("| check | looks at |")[2].partition("\n\n")[0]
+    checks = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    documented = {name for check in checks for name in re.findall(r"`([^`]+)`", check)}
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:a", "m", "no JSON")
+    redis_db.command("ACL", "SETUSER", "app", "reset", "on", ">s", "+@read", "~*", "allchannels")
+    reports = [
+        Report(settings(redis_db, sidecar={"tokensFile": "/nonexistent"}), audit=1),
+        Report(settings(redis_db, config={"username": "app", "password": "s"})),
+        Report(configuration(cluster_db.address, config={"clusterMode": True})),
+    ]
+    seen = {"may …" if f.name.startswith("may ") else f.name for report in reports for f in report.findings}
+    assert seen == documented
