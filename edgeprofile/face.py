@@ -46,7 +46,8 @@ class Face:
         self._engine = make_engine(config)
         self._hits = Hits(self._slow, self._engine.default_tree())
         self._json_hits = JsonHits(self._engine.trees())
-        self._sampler = self._engine.sampler()
+        auditor = self._engine.auditor
+        self._sampler = auditor.sampler() if auditor is not None else None
         if self._sampler is not None:
             self._sampler.watch(self._hits, self._json_hits)
         self._bound: dict[tuple[str, str, str], BoundHits] = {}

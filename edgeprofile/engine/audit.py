@@ -114,6 +114,10 @@ class Auditor:
         self._chosen: list[Case] = []
         self._running = 0
 
+    def sampler(self) -> Sampler:
+        """What chooses hits, one for each client."""
+        return Sampler(self._engine, self._engine.config.cache.audit_fraction)
+
     def choose(self, entity: str, id_type: str, value: str, destination: str | None) -> None:
         """This lookup was chosen: if it is going to be a hit, have it audited. From any thread; never waits."""
         engine = self._engine

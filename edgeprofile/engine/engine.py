@@ -20,7 +20,7 @@ import msgspec
 
 from edgeprofile.core.cache import ProfileCache
 from edgeprofile.core.keeper import Policy, servable
-from edgeprofile.engine.audit import Auditor, Sampler
+from edgeprofile.engine.audit import Auditor
 from edgeprofile.engine.batch import Batch, Fetch
 from edgeprofile.engine.cluster import Cluster
 from edgeprofile.engine.lookup import Answer, Lookups
@@ -445,10 +445,6 @@ class Engine:
             node.breaker.succeeded()
         elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
             node.breaker.failed(now, result)
-
-    def sampler(self) -> Sampler | None:
-        """What chooses hits for audits, one for each client; `None` where there are no audits."""
-        return Sampler(self, self.config.cache.audit_fraction) if self.auditor is not None else None
 
     def _fetch_again(self, identities: list[Identity]) -> int:
         """Begin refreshes, on the engine's loop; how many began."""
