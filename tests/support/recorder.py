@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from math import inf
@@ -161,6 +161,10 @@ class History:
         """A recorder of lookups for one thread or task."""
         self._readers.append(reader := Reader(self.clock))
         return reader
+
+    def include(self, reads: Iterable[Read]) -> None:
+        """Add what another process has read, by the same clock."""
+        self.reader()._done.extend(reads)
 
     def write(self, client: Commands, key: str) -> int:
         """Write the key's next version and return it.

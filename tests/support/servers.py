@@ -290,6 +290,7 @@ class Server:
 
     def reset(self) -> None:
         """Bring back the state after the start, whatever a test did: alive, writable, empty, first settings and users."""
+        (self.directory / "dump.rdb").unlink(missing_ok=True)
         if not self.alive:
             self.restart()
         self.resume()

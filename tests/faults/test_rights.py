@@ -1,0 +1,230 @@
+"""Notifications, rights and passwords are changed while the client runs: said in words that help, and survived."""
+
+import pytest
+
+from edgeprofile import AccessDenied
+from tests.support.history import ABSENT
+from tests.support.rig import NAMES, QUIET, Rig, key_of
+from tests.support.wait import until
+
+KEYS = [key_of(name) for name in (*NAMES, QUIET)]
+USER, PASSWORD = "app", "first-password"
+PROFILES = ("+hgetall", "+pttl", "+hpttl", "+del", "+json.get")
+CANARY = ("+hincrby", "+pexpire", "+set")
+FEED = ("+subscribe", "+psubscribe", "+hello", "+client|tracking", "+client|id", "+ping", "+auth", "+select")
+INSPECTION = ("+config|get", "+info")
+CHANNELS = ("&__keyspace@0__:1Wsp:2Dest:*", "&__keyspace@0__:edgeprofile:canary:*")
+LEAST = ("~1Wsp:2Dest:*", "~edgeprofile:canary:*", *CHANNELS, *PROFILES, *CANARY, *FEED, *INSPECTION)
+
+
+def grant(rig: Rig, *rules: str, password: str = PASSWORD) -> None:
+    """What the user may do from now on; commands that this server does not know are left out."""
+    known = [rule for rule in rules if rule[0] != "+" or knows(rig, rule[1:])]
+    rig.server.command("ACL", "SETUSER", USER, "reset", "on", f">{password}", *known)
+
+
+def knows(rig: Rig, command: str) -> bool:
+    return bool(rig.server.command("COMMAND", "INFO", command.partition("|")[0])[0])
+
+
+def without(*rules: str) -> tuple[str, ...]:
+    return tuple(rule for rule in LEAST if rule not in rules)
+
+
+@pytest.fixture
+def user(rig: Rig) -> Rig:
+    """A rig whose clients log in as a user with the least rights; no client yet."""
+    grant(rig, *LEAST)
+    rig.login = {"username": USER, "password": PASSWORD}
+    return rig
+
+
+def changes_are_seen(rig: Rig) -> None:
+    """Writes drop entries: the feed works."""
+    version = rig.write(QUIET)
+    until(lambda: rig.version() == version, rig.bound * 2, "the write is seen")
+
+
+# 12: flags
+
+FLAGS = {
+    "all off": "",
+    "no keyspace": "EA",
+    "no hashes": "Kg$lszxet",
+    "no generic commands": "Kh$lszxet",
+    "no strings": "Kghlszxet",
+    "no evictions": "Kgh$lszxt",
+    "hashes alone": "Kh",
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_fault_12_hits_stop_within_the_bound_when_flags_are_taken_away_and_it_is_said(live: Rig, flags):
+    with live.traffic() as traffic:
+        live.server.notify(flags)
+        assert live.stops_hitting() <= live.bound
+        until(lambda: live.status.state == "notifications off", 5, lambda: f"it is said: {live.status}")
+        assert "CONFIG" in live.status.reason
+        traffic.goes_on()
+        live.server.notify("KA")
+        live.recovers()
+
+
+def test_fault_12_deletes_are_not_missed_while_flags_are_reduced(live: Rig):
+    """Heartbeats are hash events; deletes are not."""
+    live.server.notify("Kh")
+    with live.history.becoming(ABSENT, [key_of(QUIET)]):
+        live.server.command("DEL", key_of(QUIET))
+    until(lambda: live.version() == ABSENT, live.bound, "the delete is seen")
+
+
+def test_fault_12_flags_that_cannot_be_read_are_proved_by_the_heartbeat(user: Rig):
+    """A managed server that forbids CONFIG: without events nothing is kept, and the reason is said."""
+    grant(user, *without(*INSPECTION))
+    user.begin()
+    for flags in ("", "Kg", "Kh"):
+        user.server.notify(flags)
+        assert user.stops_hitting() <= user.bound
+        until(lambda: user.status.state == "notifications off", 5, lambda: f"it is said: {user.status}")
+        user.server.notify("KA")
+        user.recovers()
+
+
+# 30: rights and passwords
+
+NARROWED = {
+    "reading": ("-hgetall", "+hgetall"),
+    "the heartbeat": ("-hincrby", "+hincrby"),
+    "the heartbeat's key": ("resetkeys ~1Wsp:2Dest:*", "~edgeprofile:canary:*"),
+    "the profiles' keys": ("resetkeys ~edgeprofile:canary:*", "%R~1Wsp:2Dest:*"),
+    "the profiles' channels": ("resetchannels &__keyspace@0__:edgeprofile:canary:*", "&__keyspace@0__:1Wsp:2Dest:*"),
+    "the heartbeat's channel": ("resetchannels &__keyspace@0__:1Wsp:2Dest:*", "&__keyspace@0__:edgeprofile:canary:"),
+    "listening": ("-psubscribe", "+psubscribe"),
+}
+
+
+def words_of(rig: Rig) -> str:
+    """Everything that a user is told: the status, and what a lookup says."""
+    try:
+        rig.read("unknown")
+    except AccessDenied as error:
+        return f"{rig.status.reason} {error}"
+    return rig.status.reason
+
+
+@pytest.mark.parametrize("what", NARROWED)
+def test_fault_30_a_right_that_is_taken_away_is_named_and_its_return_noticed(user: Rig, what):
+    rules, named = NARROWED[what]
+    user.begin(feed={"verifyInterval": "200ms"})
+    with user.traffic() as traffic:
+        traffic.goes_on()
+        user.server.command("ACL", "SETUSER", USER, *rules.split())
+        if what == "listening":  # who listens already may go on
+            user.proxy.feed.reset()
+        until(lambda: named in words_of(user), 5, lambda: f"{named} is named: {words_of(user)}")
+        grant(user, *LEAST)
+        user.recovers()
+        until(lambda: user.status.state == "live", 10, lambda: f"the full promise is back: {user.status}")
+        changes_are_seen(user)
+
+
+@pytest.mark.parametrize("source", ["password", "passwordFile"])
+def test_fault_30_a_rotated_password_is_found_in_its_file_and_named_where_there_is_none(user: Rig, source, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text(PASSWORD + "\n")
+    secret = PASSWORD if source == "password" else str(file)
+    user.login = {"username": USER, source: secret}
+    user.begin()
+    with user.traffic() as traffic:
+        grant(user, *LEAST, password="second-password")
+        user.proxy.all.reset()
+        until(lambda: "check username, password and passwordFile" in user.status.reason, 5, "it is said")
+        assert PASSWORD not in user.status.reason
+        known = len(user.proxy.all.ever)
+        with pytest.raises(AccessDenied):
+            until(user.read, 5, "refused", ignoring=(ConnectionError,))
+        assert len(user.proxy.all.ever) - known < 20
+        if source == "passwordFile":
+            file.write_text("second-password\n")
+        else:
+            grant(user, *LEAST)
+        user.recovers()
+        assert user.status.state == "live", "what was refused was not the heartbeat"
+        traffic.goes_on()
+
+
+# 31: less than the least rights from the start
+
+
+@pytest.mark.parametrize("lacking", [("+hincrby",), ("+pexpire",), ("~edgeprofile:canary:*",), (CHANNELS[1],)])
+def test_fault_31_a_heartbeat_that_may_not_be_written_is_replaced_and_that_is_declared(user: Rig, lacking):
+    grant(user, *without(*lacking))
+    user.begin(feed={"verifyInterval": "200ms"})
+    assert user.status.state == "unproven"
+    assert "PING" in user.status.reason
+    with user.traffic():
+        changes_are_seen(user)
+        with user.history.becoming(ABSENT, KEYS), user.history.excusing():
+            losses = user.losses
+            user.server.command("FLUSHALL")
+            until(lambda: user.losses > losses, 2, "INFO betrays the flush")
+        user.recovers()
+
+
+def test_fault_31_without_heartbeat_and_inspection_only_ttl_bounds_a_flush_and_that_is_declared(user: Rig):
+    """PINGs prove nothing until a first change was heard of: only then is it known that the server tells of any."""
+    grant(user, *without("+hincrby", *INSPECTION))
+    user.begin(live=False, cache={"ttl": "1s", "negativeTtl": "1s"})
+    user.client.start()
+    assert user.status.state == "unproven"
+    assert "+config|get" in user.status.reason
+    assert user.cached()
+    assert user.stops_hitting() <= user.bound
+    user.write(QUIET)
+    user.recovers()
+    assert user.status.state == "unproven"
+    assert "ttl" in user.status.reason
+    assert "+info" in user.status.reason
+    changes_are_seen(user)
+    with user.history.excusing():
+        with user.history.becoming(ABSENT, KEYS):
+            user.server.command("FLUSHALL")
+        until(lambda: user.version() == ABSENT, 1.5, "ttl is the bound")
+
+
+def test_fault_31_a_chosen_heartbeat_of_pings_needs_no_right_to_write(user: Rig):
+    grant(user, *without(*CANARY, "~edgeprofile:canary:*", CHANNELS[1]))
+    user.begin(feed={"heartbeat": "ping", "verifyInterval": "200ms"})
+    assert user.status.state == "live"
+    with user.traffic():
+        changes_are_seen(user)
+        with user.history.excusing():
+            with user.history.becoming(ABSENT, KEYS):
+                user.server.command("SWAPDB", "0", "1")
+            until(lambda: user.losses, 2, "INFO betrays the swap")
+        user.recovers()
+
+
+def test_fault_31_without_any_feed_a_fetch_is_its_own_proof(user: Rig):
+    grant(user, *without("+psubscribe", "+subscribe", "+client|tracking"))
+    user.begin(live=False)
+    user.client.start()
+    assert user.status.state == "unproven"
+    assert any(right in user.status.reason for right in ("+subscribe", "+psubscribe", "+client|tracking"))
+    with user.traffic() as traffic:
+        traffic.goes_on(200)
+    assert user.cached()
+    assert user.stops_hitting() <= user.bound
+
+
+# 32
+
+
+def test_fault_32_answers_to_ping_prove_nothing(live: Rig):
+    """A middlebox that keeps connections alive by itself, and delivers no events."""
+    live.proxy.all.answer({"PING": b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"})
+    with live.traffic() as traffic:
+        live.proxy.feed.connections[0].hold()
+        assert live.stops_hitting() <= live.bound
+        traffic.goes_on()
+        live.recovers()
