@@ -24,9 +24,8 @@ def running(server, script: str, *args: str):
     """A command of the server's that keeps it busy, sent by somebody else."""
 
     def run() -> None:
-        with server.client(socket_timeout=30) as direct:
-            with suppress(redis.ResponseError):  # it is killed, as it should be
-                direct.execute_command(script, *args)
+        with server.client(socket_timeout=30) as direct, suppress(redis.ResponseError):  # killed, as it should be
+            direct.execute_command(script, *args)
 
     thread = threading.Thread(target=run)
     thread.start()
