@@ -92,8 +92,11 @@ class Sampler:
         hits.lookup = watched_lookup
 
     def looked_up(self, entity: str, id_type: str, values: Sequence[str], destination: str | None) -> None:
-        """These are about to be looked up. Threads that count at the same time may lose a count, and no more."""
-        left = self._left - len(values)
+        """These are about to be looked up. Threads that count at the same time may lose a count, and no more.
+
+        Two that count the last one down at the same time go below zero.
+        """
+        left = max(self._left, 0) - len(values)
         while left < 0:
             if self._engine.auditor is not None:
                 self._engine.auditor.choose(entity, id_type, values[left], destination)

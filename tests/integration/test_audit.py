@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 
@@ -167,6 +168,43 @@ def test_every_way_to_a_hit_is_audited(make_client, redis_db):
         way(client)
         assert client.stats().hits == before + 1, name
     until(lambda: all_audited(client), 5, "all audits conclude")
+
+
+def test_threads_that_count_at_the_same_time_disturb_no_lookup(make_client, redis_db):
+    write(redis_db, "u0", 1)
+    client = make_client(settings(redis_db.address, fraction=0.5, maxStaleness="5s"))
+    client.start()
+    until(lambda: cached(client, "u0"), 5, "the profile is cached")
+    failures = []
+
+    def look_up():
+        try:
+            for _ in range(3_000):
+                client.get("user", "email", "u0")
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is a failure)
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=look_up) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not failures
+    until(lambda: client.stats().audits + client.stats().audits_skipped > 1_000, 10, "hits are audited")
+
+
+@pytest.mark.parametrize("left", [-7, 0])
+def test_a_count_below_zero_is_a_count_of_zero(make_client, redis_db, left):
+    client = make_client(settings(redis_db.address, maxStaleness="5s"))
+    client._sampler._left = left
+    client.get_many("user", "email", ["u0", "u1"])
+    client._sampler._left = left
+    assert client.get("user", "email", "u0") is None
 
 
 def test_the_module_s_own_functions_are_audited(redis_db):
