@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgeprofile.core.coherence import Proof
 from edgeprofile.core.flags import missing
 from edgeprofile.engine.inspector import FLAGS, notifications_off, shown
-from edgeprofile.errors import ProtocolViolation
+from edgeprofile.errors import ProtocolViolation, ServiceError
 from edgeprofile.keys import channel
 from edgeprofile.store.feed import NoCanary, a_replica
 from edgeprofile.store.refusals import Unauthenticated, refusal
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from edgeprofile.config import Config
     from edgeprofile.engine.node import Node
-    from edgeprofile.errors import ServiceError
     from edgeprofile.store.feed import Feed
 
 __all__ = ["Pulse"]
@@ -102,9 +101,12 @@ class Pulse:
         """The counter in an answer. Raises what kept it from coming, `NotificationsOff` where flags were taken away."""
         if isinstance(result, BaseException):
             raise result
-        for reply in result[:2]:
+        counted, *renewed = result[:2]
+        if isinstance(counted, ErrorReply):
+            raise self._refused(counted)
+        for reply in renewed:
             if isinstance(reply, ErrorReply):
-                raise self._refused(reply)
+                raise self._half_refused(reply)
         for reply in result[2:]:
             self._check(reply)
         try:
@@ -135,6 +137,13 @@ class Pulse:
         if isinstance(error, Unauthenticated) or reply.code not in _UNWRITABLE:
             return error
         return NoCanary(str(error), node=node, unwritten=True)
+
+    def _half_refused(self, reply: ErrorReply) -> ServiceError:
+        """It was counted all the same: sent again, it would hide that the count had begun anew."""
+        error = self._refused(reply)
+        if isinstance(error, NoCanary):
+            return error
+        return ServiceError(f"a heartbeat was executed by half ({error})", node=self._node.name)
 
     @property
     def question(self) -> bytes:

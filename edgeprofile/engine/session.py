@@ -354,7 +354,10 @@ class Session:
             return
         with self._lock:
             ours = self._node.keeper.authority.beat_seen()
-            self._vouch()
+            if ours:
+                self._vouch()
+            else:
+                self._lose()
         if not ours:
             raise Gap("foreign beat", "somebody else writes this process' heartbeat", node=self._node.name)
         self._proved()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["EngineRules"]
 
 
+_BUSY = ErrorReply("BUSY Redis is busy running a script")
+
+
 class EngineSession(Session):
     """What happens to the feed and to heartbeats is told to a real session, as its feed and its wires would."""
 
@@ -58,8 +61,10 @@ class EngineSession(Session):
         self.real._answered(epoch, [value, int(value > 0)])
 
     def refused(self, epoch: int) -> None:
-        busy = ErrorReply("BUSY Redis is busy running a script")
-        self.real._answered(epoch, [busy, busy])
+        self.real._answered(epoch, [_BUSY, _BUSY])
+
+    def half_refused(self, epoch: int, value: int) -> None:
+        self.real._answered(epoch, [value, _BUSY])
 
     def unanswered(self, epoch: int) -> None:
         self.real._answered(epoch, ConnectionLost("the connection was lost"))

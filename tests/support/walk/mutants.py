@@ -292,6 +292,13 @@ class RepliesOfAnyEpoch(Session):
         super().answered(self.authority.epoch, value)
 
 
+class HalfABeatIsNone(Session):
+    """A heartbeat that was refused by half is sent again."""
+
+    def half_refused(self, epoch: int, value: int) -> None:  # noqa: ARG002 (that is the mistake)
+        self.refused(epoch)
+
+
 def _without(part: str, rule: Callable[..., Any]) -> type[Rules]:
     return type("Mutant", (Rules,), {part: staticmethod(rule)})
 
@@ -323,6 +330,7 @@ MUTANTS: Final[dict[str, type[Rules]]] = {
     "revoke on loss": _without("authority", LostIsNotRevoked),
     "a lease for each epoch": _without("authority", OneLease),
     "a canary for each epoch": _without("session", OneCanary),
+    "half a heartbeat is not none": _without("session", HalfABeatIsNone),
 }
 """The rules without one guard, by the guard."""
 

@@ -96,9 +96,14 @@ class Session:
             self.end()
 
     def refused(self, epoch: int) -> None:
-        """The server had no time for a heartbeat, or for a part of it."""
+        """The server had no time for a heartbeat."""
         if epoch == self.authority.epoch:
             self.authority.beat_refused()
+
+    def half_refused(self, epoch: int, value: int) -> None:  # noqa: ARG002 (the engine's is told of it)
+        """The server counted a heartbeat and had no time for the rest of it."""
+        if epoch == self.authority.epoch:
+            self.end()
 
     def unanswered(self, epoch: int) -> None:
         """A heartbeat's connection was lost: whether it was executed is not known."""

@@ -118,10 +118,12 @@ class Beat:
         return True
 
     def answer(self, world: "World") -> None:
-        if self.refused:
-            world.session.refused(self.epoch)
-        else:
+        if not self.refused:
             world.session.answered(self.epoch, self.value)
+        elif self.value:
+            world.session.half_refused(self.epoch, self.value)
+        else:
+            world.session.refused(self.epoch)
         world.oracle.look(world.keeper.authority, world.session.feed)
 
     def lose(self, world: "World") -> None:

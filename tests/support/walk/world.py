@@ -336,8 +336,10 @@ class World:
         self._replace(self.saved)
 
     def busy(self) -> None:
-        """A script has the server to itself, or has done with it."""
-        self.server.busy = not self.server.busy
+        """A script has the server to itself for a while."""
+        if self.chance() < 0.5:
+            self._half_a_beat()
+        self.server.busy = True
 
     def restart(self) -> None:
         """The server is killed and comes back with what it had saved; its clients find out one by one."""
@@ -360,6 +362,8 @@ class World:
 
     def tick(self) -> None:
         self.server.advance(0.25 * (1 + int(self.chance() * 4)))
+        if self.chance() < 0.3:
+            self.server.busy = False
 
     def jump(self) -> None:
         """The process is stopped for a while, and resumed."""
@@ -406,6 +410,16 @@ class World:
         if shows:
             self.server.load(dump)
         return shows
+
+    def _half_a_beat(self) -> None:
+        """The worst moment for a script to begin, if there is a heartbeat to be sent."""
+        self.beat()
+        wire = self.wires[0]
+        while wire.sent and not wire.dead:
+            command = wire.sent[0]
+            wire.step(self.server)
+            if isinstance(command, Beat) and wire.sent and wire.sent[0] is command:
+                return
 
     def _finish(self) -> None:
         for wire in self.wires:
