@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Lookups"]
 
-_ATTEMPTS = 3
-"""How often one lookup may begin or join a fetch when connections are lost under it."""
+_ATTEMPTS = 5
+"""How often one lookup may begin or join a fetch when connections are lost under it: each of its own thread's, its own
+loop's and the engine's loop's can be lost once, and one more made in its place."""
 
 Waiter = TypeVar("Waiter", ThreadWaiter, TaskWaiter)
 

@@ -82,12 +82,13 @@ def _missing_right(reply: ErrorReply, node: str, doing: str, rule: str) -> Acces
     command = _COMMAND.search(reply.text)
     if command:
         grant = f"+{command[1].lower().replace(' ', '|')}"
-        return AccessDenied(f"{node}: the user may not {doing}; grant {grant}", grant=grant, node=node)
+        return AccessDenied(f"{node}: the user has no right to {doing}; grant {grant}", grant=grant, node=node)
     if "access database" in reply.text:
         return AccessDenied(f"{node}: the user may not use this database; grant alldbs", grant="alldbs", node=node)
     what = "channels, literally" if "channel" in reply.text else "keys"
+    grant = f"the {what}: {rule}" if rule else f"the pattern of its {what}"
     return AccessDenied(
-        f"{node}: the user may not {doing} there; grant the {what}: {rule or 'their pattern'}",
+        f"{node}: the user has no right to {doing} there; grant {grant}",
         grant=rule or None,
         node=node,
     )

@@ -73,10 +73,10 @@ class World:
                 self.served[0] += 1
                 self.check(type(found) is Profile and found["m"], value, floor)
             floor = self.floor[value]
-            raw = self.json_hits.peek(*HOME, value)
-            if raw is not None:
+            encoded = self.json_hits.peek(*HOME, value)
+            if encoded is not None:
                 self.served[1] += 1
-                self.check(type(raw) is bytes and msgspec.json.decode(raw).get("m"), value, floor)
+                self.check(encoded.found and msgspec.json.decode(encoded.json).get("m"), value, floor)
 
     def check(self, traits, value, floor):
         if not traits or traits["id"] != value or traits["version"] <= floor:

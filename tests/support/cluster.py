@@ -6,6 +6,7 @@ with Cluster(primaries=3, replicas=1) as cluster:
 """
 
 import dataclasses
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
@@ -18,6 +19,9 @@ from tests.support.servers import ADMIN, ADMIN_SECRET, Options, Server
 from tests.support.wait import until
 
 SLOTS = 16_384
+_VOTES_KEPT = 5.0
+"""Seconds for which a replica counts its votes. One that is demoted and called upon again within them would promote
+itself by the votes of its last election, under an epoch that the dead primary's outranks: its slots stay nobody's."""
 _SETTLED = 30.0  # seconds; a young cluster refuses work for two, an election takes a few more
 
 
@@ -36,6 +40,7 @@ class Cluster:
             AssertionError: The cluster does not form within half a minute.
         """
         self.nodes: list[Server] = []
+        self._votes_forgotten = 0.0
         self._options = dataclasses.replace(options or Options(), cluster=True)
         self._ids: dict[str, Server] = {}
         with ExitStack() as undo:
@@ -126,6 +131,7 @@ class Cluster:
         """Every node alive and as started, no data; slots and roles stay where they came to be."""
         for node in self.nodes:
             node.reset()
+        until(lambda: time.monotonic() >= self._votes_forgotten, 2 * _VOTES_KEPT, "votes are forgotten")
         self.wait_settled()
 
     # What happens to clusters
@@ -134,6 +140,7 @@ class Cluster:
         """Make a replica the primary and return when it is: agreed with the old one, without it, or without anybody."""
         replica.command("CLUSTER", "FAILOVER", *how.split())
         self.wait_promoted(replica)
+        self._votes_forgotten = time.monotonic() + _VOTES_KEPT
 
     def wait_promoted(self, *candidates: Server) -> Server:
         """Return the first of some replicas to become a primary, when all living nodes agree about the cluster."""
