@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edgeprofile.errors import EdgeProfileError
+from edgeprofile.errors import EdgeProfileError, ProtocolViolation, ReplyTooLarge
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.reading import Unasked
 
@@ -101,10 +101,14 @@ class Batch:
         wire.call(self.payload, self.expects, partial(self._arrived, wire), self.sound)
 
     def fail(self, error: BaseException) -> None:
-        """The round trip failed: so did every fetch of it that is not settled."""
+        """The round trip failed: so did every fetch of it that is not settled.
+
+        Whose reply it was that could not be taken is not known here, so of several each may be asked for again, alone.
+        """
         fetches, self._fetches = self._fetches, []
         if fetches:
-            error = given_up(error, self.node)
+            alone = len(fetches) == 1 or not isinstance(error, ProtocolViolation | ReplyTooLarge)
+            error = given_up(error, self.node) if alone else _torn(error, self.node)
             self._settle(self.node, [(fetch.fill, error) for fetch in fetches])
 
     def _arrived(self, wire: AsyncWire, result: list[Any] | BaseException) -> None:
@@ -118,6 +122,10 @@ def given_up(error: BaseException, node: Node) -> EdgeProfileError:
     """What an interrupted fetch means to those who joined it: nothing that another attempt would not mend."""
     if isinstance(error, EdgeProfileError):
         return error
+    return _torn(error, node)
+
+
+def _torn(error: BaseException, node: Node) -> ConnectionLost:
     gone = ConnectionLost(f"a fetch from {node.name} was given up", node=node.name)
     gone.__cause__ = error
     return gone

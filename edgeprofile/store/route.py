@@ -50,16 +50,26 @@ class Route:
         context = self._tls.context() if self._tls is not None else None
         places = await self._names.aresolve(timeout) if self._names is not None else self._unix()
         plain = await _afirst(places, deadline)
+        try:
+            await self._bind(protocol, plain, context, deadline)
+        except BaseException:
+            plain.close()
+            raise
+
+    async def _bind(
+        self, protocol: asyncio.Protocol, plain: socket.socket, context: ssl.SSLContext | None, deadline: float
+    ) -> None:
         loop = asyncio.get_running_loop()
         if self._path is not None:
             await loop.create_unix_connection(lambda: protocol, sock=plain)
-            return
-        host = self._host if context is not None else None
-        try:
-            async with asyncio.timeout(_left(deadline)):
-                await loop.create_connection(lambda: protocol, sock=plain, ssl=context, server_hostname=host)
-        except TimeoutError as error:
-            raise _unshaken() from error
+        elif context is None:  # nothing is left to wait for
+            await loop.create_connection(lambda: protocol, sock=plain)
+        else:
+            try:
+                async with asyncio.timeout(_left(deadline)):
+                    await loop.create_connection(lambda: protocol, sock=plain, ssl=context, server_hostname=self._host)
+            except TimeoutError as error:
+                raise _unshaken() from error
 
     def _unix(self) -> list[Place]:
         return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", self._path)]
@@ -98,12 +108,24 @@ async def _afirst(places: list[Place], deadline: float) -> socket.socket:
         try:
             with _opened(place) as connection:
                 connection.setblocking(False)
-                async with asyncio.timeout(share):
-                    await loop.sock_connect(connection, place[4])
+                try:
+                    async with asyncio.timeout(share):
+                        await loop.sock_connect(connection, place[4])
+                except TimeoutError:
+                    if not _is_connected(connection):  # a loop that was busy with something else looks too late
+                        raise
                 return _tuned(connection)
         except OSError as error:
             failure = error
     raise failure
+
+
+def _is_connected(connection: socket.socket) -> bool:
+    try:
+        connection.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

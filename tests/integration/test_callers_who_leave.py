@@ -1,11 +1,12 @@
 """Callers who are cancelled, or run into a limit, leave no trace: what is counted comes back to zero."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edgeprofile import AsyncClient, Client, LookupTimeout, Overloaded
+from edgeprofile import AsyncClient, Client, LookupTimeout, Overloaded, ReplyTooLarge
 from tests.support.clients import configuration
 from tests.support.faults import TO_CLIENT
 from tests.support.wait import until
@@ -90,3 +91,40 @@ def test_callers_whose_loop_is_gone_keep_nobody_from_being_answered(redis_db, ma
         proxy.heal()
         assert joined.result(5) is None
         until(lambda: quiet(client), 5, "all fetches have ended")
+
+
+def test_who_joined_a_batch_does_not_suffer_for_the_reply_of_another(redis_db, make_proxy):
+    """The batch's connection ends with the reply that is too large; what else it asked for is asked for again."""
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:huge", "m", "x" * 3_000_000)
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada", "m", '{"n":1}')
+
+    async def run():
+        proxy = make_proxy(redis_db)
+        limits = {"timeout": "10s", "maxReplyBytes": "1MiB"}
+        async with AsyncClient(configuration(proxy.address, limits=limits)) as client:
+            await client.start()
+            proxy.data.hold(TO_CLIENT)
+            batch = asyncio.create_task(client.get_many("user", "email", ["huge", "ada"]))
+            await asyncio.sleep(0)
+            joined = asyncio.create_task(client.get("user", "email", "ada"))
+            await asyncio.sleep(0)
+            assert client.stats().waiters > 0
+            proxy.heal()
+            assert await joined == {"m": {"n": 1}}
+            with pytest.raises(ReplyTooLarge):
+                await batch
+
+    asyncio.run(run())
+
+
+def test_a_connection_made_while_the_loop_was_busy_is_a_connection(redis_db):
+    async def run():
+        limits = {"timeout": "10s", "connectTimeout": "50ms"}
+        async with AsyncClient(configuration(redis_db.address, limits=limits)) as client:
+            lookup = asyncio.create_task(client.get("user", "email", "nobody"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+                time.sleep(0.1)  # noqa: ASYNC251 (somebody else's long work on this loop)
+            assert await lookup is None
+
+    asyncio.run(run())
