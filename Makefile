@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 SECONDS ?= 60
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help demo test test-deep soak lint format bench bench-quick bench-report clean
 
@@ -24,10 +26,10 @@ demo: $(STAMP)  ## an embedded server, generated users, the sidecar and live fig
 	@$(BIN)/edgeprofile demo $(ARGS)
 
 test: $(STAMP)  ## every test that runs in minutes
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-deep: $(STAMP)  ## the random walk and the fuzzers at full size
-	EDGEPROFILE_TEST_DEPTH=deep $(BIN)/python -m pytest $(ARGS)
+	EDGEPROFILE_TEST_DEPTH=deep $(PYTEST) $(ARGS)
 
 soak: $(STAMP)  ## readers, writers and random faults together for SECONDS=60; checks every lookup
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)

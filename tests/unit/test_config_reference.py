@@ -35,7 +35,9 @@ def test_every_option_is_described(known):
     assert described(known.struct)[known.field.name].endswith((".", "`"))
 
 
-@pytest.mark.parametrize("struct", {known.struct for known in schema.known()}, ids=lambda struct: struct.__name__)
+@pytest.mark.parametrize(
+    "struct", dict.fromkeys(known.struct for known in schema.known()), ids=lambda struct: struct.__name__
+)
 def test_nothing_is_described_that_does_not_exist(struct):
     assert list(described(struct)) == [field.name for field in msgspec.structs.fields(struct)]
 
