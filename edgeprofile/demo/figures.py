@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprofile.demo.measure import Distribution
+
+if TYPE_CHECKING:
+    from edgeprofile.demo.arrivals import Arrival
 
 __all__ = ["Figures", "Pace", "Track", "pace"]
 
@@ -27,6 +30,8 @@ class Figures(NamedTuple):
     """From the acknowledgement of a change to the end of the first read that returned it."""
     oldest: int = 0
     """From the acknowledgement of a change to the begin of the last read that did not return it, at most."""
+    arrivals: tuple[Arrival, ...] = ()
+    """The syncs whose changes have been seen."""
     call_latencies: Distribution = Distribution()
     trouble: str = ""
     """Why hits are not proved to be fresh, if so."""

@@ -1,4 +1,4 @@
-"""Everything that goes on while the figures are shown: changes, reads, requests over HTTP."""
+"""Everything that goes on while the figures are shown: changes, syncs, reads, requests over HTTP."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import edgeprofile
 from edgeprofile.demo import calls, changes, people, readers
+from edgeprofile.demo.arrivals import Arrivals
 from edgeprofile.demo.figures import Figures
 from edgeprofile.demo.measure import Distribution
 from edgeprofile.demo.watcher import Watcher
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edgeprofile.demo.processes import Household
     from edgeprofile.demo.server import Server
     from edgeprofile.demo.sidecar import Sidecar
+    from edgeprofile.demo.syncing import Syncs
 
 __all__ = ["CALLS", "CHANGES", "Costs", "Load"]
 
@@ -43,12 +45,16 @@ class Costs(NamedTuple):
 
 
 class Load:
-    """A writer and a caller in processes of their own, a watcher and readers in threads; runs while its context lasts."""
+    """A writer, a caller and syncs in processes of their own, those who watch and readers in threads.
 
-    def __init__(self, house: Household, server: Server, sidecar: Sidecar, users: int) -> None:
+    It runs while its context lasts.
+    """
+
+    def __init__(self, house: Household, server: Server, sidecar: Sidecar, syncs: Syncs, users: int) -> None:
         self._house = house
         self._server = server
         self._sidecar = sidecar
+        self._syncs = syncs
         self._users = users
         self._stack = ExitStack()
 
@@ -59,7 +65,8 @@ class Load:
         self._readers = [readers.Reader(number, emails, self.costs.clock) for number in range(readers.THREADS)]
         self._watcher = Watcher(changes.start(self._house, self._server, self._users, CHANGES), self._users)
         self._calls = calls.start(self._house, self._sidecar, self._users, CALLS)
-        threads: tuple[Watcher | readers.Reader, ...] = (self._watcher, *self._readers)
+        self._arrivals = Arrivals(self._syncs, self._users)
+        threads: tuple[Watcher | Arrivals | readers.Reader, ...] = (self._arrivals, self._watcher, *self._readers)
         for thread in threads:
             thread.start()
             self._stack.callback(thread.end)
@@ -88,7 +95,7 @@ class Load:
     def figures(self) -> Figures:
         """The totals of this moment."""
         stats, before, called = edgeprofile.stats(), self._before, self._calls.totals()
-        sightings = self._watcher.sightings
+        sightings, failures = self._watcher.sightings, self._watcher.failures + self._arrivals.failures
         return Figures(
             at=time.monotonic(),
             hits=stats.hits - before.hits,
@@ -96,10 +103,11 @@ class Load:
             events=stats.events - before.events,
             changes=sightings.acknowledged_count,
             requests=called.requests,
-            failed=called.failed + self._watcher.failures + sum(reader.failures for reader in self._readers),
+            failed=called.failed + failures + sum(reader.failures for reader in self._readers),
             hit_latencies=sum((reader.hits for reader in self._readers), Distribution()),
             delays=Distribution(sightings.delays.counts),
             oldest=sightings.oldest,
+            arrivals=self._arrivals.seen,
             call_latencies=Distribution(called.latencies),
             trouble=_trouble(stats),
             entries=stats.entries,

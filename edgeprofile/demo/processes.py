@@ -6,10 +6,13 @@ kernel does also after a SIGKILL, it kills those that are left and removes the d
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -46,12 +49,37 @@ class Child:
         self.name = name
         self.process = process
         self.log = log
+        self._unread = b""
 
     @property
     def output(self) -> IO[bytes]:
         """Its standard output, without a buffer."""
         assert self.process.stdout is not None  # noqa: S101 -- every child is started with a pipe
         return self.process.stdout
+
+    def ask(self, line: bytes) -> None:
+        """Write a line to its standard input; it was spawned with one. Raises `DemoError` when nobody reads there."""
+        assert self.process.stdin is not None  # noqa: S101 -- see above
+        try:
+            self.process.stdin.write(line + b"\n")
+        except BrokenPipeError:
+            self.process.wait()
+            self.check()
+
+    def line(self, timeout: float) -> bytes | None:
+        """The next line of its output, ``None`` if none comes in so many seconds. Raises `DemoError` when it has ended."""
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._unread:
+            readable, _, _ = select.select([self.output], [], [], max(0.0, deadline - time.monotonic()))
+            if not readable:
+                return None
+            piece = os.read(self.output.fileno(), 1 << 16)
+            if not piece:
+                self.process.wait()
+                self.check()
+            self._unread += piece
+        found, _, self._unread = self._unread.partition(b"\n")
+        return found
 
     def check(self) -> None:
         """Raise `DemoError` with its last words if it has ended."""
@@ -74,6 +102,8 @@ class Child:
             self.process.kill()
             self.process.wait()
         self.output.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 class Household:
@@ -98,15 +128,18 @@ class Household:
         self._guardian.stdin.close()
         self._guardian.wait()
 
-    def spawn(self, name: str, command: Sequence[str | Path]) -> Child:
-        """Start a child out of reach of the terminal's Ctrl-C; it complains to ``{name}.log`` in the directory."""
+    def spawn(self, name: str, command: Sequence[str | Path], *, asked: bool = False) -> Child:
+        """Start a child out of reach of the terminal's Ctrl-C; it complains to ``{name}.log`` in the directory.
+
+        If it is ``asked`` things, it has a standard input.
+        """
         log = self.directory / f"{name.replace(' ', '-')}.log"
         # An interrupt in between would leave a child that nobody knows.
         with undisturbed(), log.open("ab") as complaints:
             process = subprocess.Popen(  # noqa: S603 -- commands of the demo's own
                 command,
                 bufsize=0,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
                 start_new_session=True,

@@ -92,10 +92,13 @@ class Screen:
 
     @contextmanager
     def _lines(self) -> Iterator[Callable[[Track], None]]:
-        due = _LINE_EVERY
+        due, told = _LINE_EVERY, 0
 
         def show(track: Track) -> None:
-            nonlocal due
+            nonlocal due, told
+            for arrival in track.last.arrivals[told:]:
+                told += 1
+                self.say(Text(board.arrival(arrival)))
             if track.elapsed >= due:
                 due += _LINE_EVERY
                 self.say(Text(board.line(track)))

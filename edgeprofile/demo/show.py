@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 import edgeprofile
-from edgeprofile.demo import board, examples, stages
+from edgeprofile.demo import board, examples, settings, sidecar, stages
 from edgeprofile.demo.board import Terms
 from edgeprofile.demo.ending import Ending
 from edgeprofile.demo.figures import Track
@@ -37,14 +37,17 @@ def show(seconds: float | None, stream: IO[str]) -> None:
         ending = stack.enter_context(Ending())
         house = stack.enter_context(Household())
         valkey = stages.start_server(screen, house)
+        config = settings.write(house, valkey)
+        starting = sidecar.start(house, config)
+        syncs = stages.sync(screen, house, config)
         stack.enter_context(_quiet())
         stack.callback(edgeprofile.close)
         miss = stages.connect(screen, valkey)
-        aside = stages.start_sidecar(screen, house, valkey)
+        aside = stages.serve(screen, starting)
         _show_examples(screen, valkey, aside)
         ending.gently()
         terms = Terms(bound=stages.BOUND * 1_000_000_000, miss=miss)
-        with Load(house, valkey, aside, stages.USERS) as load:
+        with Load(house, valkey, aside, syncs, stages.USERS) as load:
             track = _watch(screen, terms, load, ending, seconds)
             spent = load.mean_lookup
         screen.say(board.summary(track, terms, spent, load.costs, screen.width))

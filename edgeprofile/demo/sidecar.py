@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import select
 import sys
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -19,32 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgeprofile.demo.processes import Child, Household
-    from edgeprofile.demo.server import Server
 
-__all__ = ["Sidecar", "question", "request", "start"]
+__all__ = ["Sidecar", "Starting", "question", "request", "start"]
 
 _NAME = "the sidecar"
 _START_TIMEOUT = 30.0
-_CONFIGURATION = """\
-[[destinations]]
-id = "{destination}"
-workspaceId = "{workspace}"
-type = "REDIS"
-
-[destinations.config]
-address = "{address}"
-clusterMode = false
-
-[limits]
-timeout = "10s"
-connectTimeout = "10s"
-
-[sidecar]
-listen = ["127.0.0.1:0"]
-adminListen = ""
-tokensFile = "tokens.json"
-drainTimeout = "1s"
-"""
 
 
 class Sidecar(NamedTuple):
@@ -59,12 +36,27 @@ class _Addresses(msgspec.Struct):
     listen: tuple[str, ...]
 
 
-def start(house: Household, server: Server) -> Sidecar:
-    """Start ``edgeprofile sidecar`` and return when it listens. Raises `DemoError`."""
-    config = house.directory / "edgeprofile.toml"
-    config.write_text(
-        _CONFIGURATION.format(destination=people.DESTINATION, workspace=people.WORKSPACE, address=server.address)
-    )
+class Starting(NamedTuple):
+    """A sidecar on its way, which takes about a second."""
+
+    child: Child
+    token: str
+    token_file: Path
+
+    def listening(self) -> Sidecar:
+        """Wait until it listens. Raises `DemoError`."""
+        try:
+            line = self.child.line(_START_TIMEOUT)
+        except DemoError as error:
+            raise DemoError(f"{_NAME} did not start: {self.child.last_words()}") from error
+        if line is None:
+            raise DemoError(f"{_NAME} does not listen after {_START_TIMEOUT:g} s: {self.child.last_words()}")
+        addresses = msgspec.json.decode(line, type=_Addresses)
+        return Sidecar(addresses.listen[0], self.token, self.token_file)
+
+
+def start(house: Household, config: Path) -> Starting:
+    """Start ``edgeprofile sidecar``."""
     token, token_file = _create_token(house.directory / "tokens.json"), house.directory / "token"
     token_file.write_text(token)
     command: list[str | Path] = [
@@ -76,9 +68,7 @@ def start(house: Household, server: Server) -> Sidecar:
         config,
         "--print-addresses",
     ]
-    child = house.spawn(_NAME, command)
-    addresses = msgspec.json.decode(_first_line(child), type=_Addresses)
-    return Sidecar(addresses.listen[0], token, token_file)
+    return Starting(house.spawn(_NAME, command), token, token_file)
 
 
 def question(email: str) -> bytes:
@@ -112,18 +102,3 @@ def _create_token(path: Path) -> str:
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
         tokens_command.run(parser.parse_args(words))
     return printed.getvalue().strip()
-
-
-def _first_line(child: Child) -> bytes:
-    received = b""
-    deadline = time.monotonic() + _START_TIMEOUT
-    while not received.endswith(b"\n"):
-        readable, _, _ = select.select([child.output], [], [], max(0.0, deadline - time.monotonic()))
-        if not readable:
-            raise DemoError(f"{child.name} does not listen after {_START_TIMEOUT:g} s: {child.last_words()}")
-        piece = child.output.read(1 << 12)
-        if not piece:
-            child.process.wait()
-            raise DemoError(f"{child.name} did not start: {child.last_words()}")
-        received += piece
-    return received

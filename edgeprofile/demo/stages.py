@@ -1,4 +1,4 @@
-"""The preparations: a server with users in it, the library connected to it, and the sidecar."""
+"""The preparations: a server, a warehouse synced to it, the library connected to it, and the sidecar."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import edgeprofile
-from edgeprofile.demo import people, server, sidecar
+from edgeprofile.demo import people, server, syncing
 from edgeprofile.demo.errors import DemoError
-from edgeprofile.demo.wire import Wire
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgeprofile.demo.processes import Household
     from edgeprofile.demo.screen import Screen
     from edgeprofile.demo.server import Server
-    from edgeprofile.demo.sidecar import Sidecar
+    from edgeprofile.demo.sidecar import Sidecar, Starting
+    from edgeprofile.demo.syncing import Syncs
 
-__all__ = ["BOUND", "MISSES", "USERS", "connect", "start_server", "start_sidecar"]
+__all__ = ["BOUND", "MISSES", "USERS", "connect", "serve", "start_server", "sync"]
 
 USERS = 10_000
 BOUND = 1
@@ -31,14 +33,23 @@ _TIMEOUT = "10s"  # whoever tries this on a busy machine wants to see it slow ra
 
 
 def start_server(screen: Screen, house: Household) -> Server:
-    """Start the embedded Valkey and load the users."""
+    """Start the embedded Valkey."""
     with screen.step("starting an embedded Valkey") as done:
         valkey = server.start(house)
         done(f"Valkey {valkey.version} on {valkey.address}")
-    with screen.step("loading users") as done, Wire(valkey.port) as wire:
-        wire.load(people.rows(USERS))
-        done(f"{USERS:,} users, 20 traits each in 2 or 3 models")
     return valkey
+
+
+def sync(screen: Screen, house: Household, config: Path) -> Syncs:
+    """Make the warehouse and sync it for the first time."""
+    with screen.step("making a warehouse") as done:
+        syncs = syncing.start(house, config, USERS)
+        built = syncs.built()
+        done(f"a DuckDB warehouse: {built.users:,} users, {built.orders:,} orders")
+    with screen.step("edgeprofile sync") as done:
+        first = syncs.first()
+        done(f"edgeprofile sync: {first.rows:,} rows of {first.views} views to Valkey, {first.kind}")
+    return syncs
 
 
 def connect(screen: Screen, valkey: Server) -> float:
@@ -62,10 +73,10 @@ def connect(screen: Screen, valkey: Server) -> float:
     return miss
 
 
-def start_sidecar(screen: Screen, house: Household, valkey: Server) -> Sidecar:
-    """Start the sidecar."""
-    with screen.step("starting the sidecar") as done:
-        aside = sidecar.start(house, valkey)
+def serve(screen: Screen, starting: Starting) -> Sidecar:
+    """Wait for the sidecar, which was started while others were busy."""
+    with screen.step("waiting for the sidecar") as done:
+        aside = starting.listening()
         done(f"the sidecar on http://{aside.address}")
     return aside
 

@@ -6,25 +6,32 @@ views that ``project/pb_project.yaml`` names stand in the schema ``main``. Every
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-__all__ = ["PROJECT", "build", "order"]
+from edgeprofile.demo.settings import PROJECT
 
-PROJECT: Final = Path(__file__).parent / "project"
-"""The Profiles project that belongs to the warehouse."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["ORDERS_EACH", "PROJECT", "build", "order"]
+
+ORDERS_EACH: Final = 6
+"""Orders for each user, on average."""
 
 _EVENTS: Final = """
 CREATE SCHEMA rudder_events;
 
 CREATE TABLE rudder_events.identifies AS
 SELECT 'u' || i AS user_id,
-       'user' || i || '@example.com' AS email,
+       CASE i WHEN 0 THEN 'ada' ELSE 'user' || i END || '@example.com' AS email,
        md5('anonymous' || i) AS anonymous_id,
        ['UK', 'DE', 'FR', 'IN', 'US', 'BR'][(1 + hash(i) % 6)::BIGINT] AS country,
        ['free', 'basic', 'pro'][(1 + hash(i + 1) % 3)::BIGINT] AS plan,
+       hash(i + 3) % 5 < 3 AS is_subscribed,
+       ['newsletter', 'partner', 'search', 'social', NULL][(1 + hash(i + 4) % 5)::BIGINT] AS referrer,
        TIMESTAMP '2025-01-01' + to_seconds((hash(i + 2) % 31536000)::BIGINT) AS occurred_at
 FROM range($users) AS numbers(i);
 
@@ -33,7 +40,7 @@ SELECT 'u' || (hash(n) % $users) AS user_id,
        (500 + hash(n + 1) % 30000)::DECIMAL(12, 2) / 100 AS amount,
        ['books', 'garden', 'music', 'shoes', 'toys'][(1 + hash(n + 2) % 5)::BIGINT] AS category,
        TIMESTAMP '2026-01-01' + to_seconds((hash(n + 3) % 15552000)::BIGINT) AS occurred_at
-FROM range(6 * $users) AS numbers(n);
+FROM range($orders) AS numbers(n);
 """
 
 _STITCHED: Final = """
@@ -46,19 +53,24 @@ UNPIVOT (
 _FEATURES: Final = """
 CREATE OR REPLACE TABLE user_vars AS
 WITH ordered AS (
-    SELECT user_id, count(*) AS orders, sum(amount)::DECIMAL(12, 2) AS lifetime_value,
-           max(occurred_at) AS last_order_at, list_sort(list_distinct(list(category))) AS favourite_categories
+    SELECT user_id, count(*) AS orders, sum(amount)::DECIMAL(12, 2) AS lifetime_value, max(amount) AS largest_order,
+           max(occurred_at) AS last_order_at, mode(category ORDER BY category) AS favourite_category,
+           list_sort(list_distinct(list(category))) AS categories
     FROM rudder_events.orders GROUP BY user_id
 )
 SELECT 'rid' || md5(user_id) AS user_main_id,
        now() AS valid_at,
-       country, plan, occurred_at::DATE AS first_seen,
        coalesce(orders, 0) AS orders,
        coalesce(lifetime_value, 0) AS lifetime_value,
        last_order_at,
-       coalesce(favourite_categories, []) AS favourite_categories,
+       round(lifetime_value / orders, 2)::DECIMAL(12, 2) AS average_order,
+       largest_order,
+       favourite_category,
+       coalesce(categories, []) AS categories,
        coalesce(lifetime_value > 1000, false) AS is_vip,
-       round(1.0 / (1 + coalesce(orders, 0)), 4)::DOUBLE AS churn_score
+       round(1.0 / (1 + coalesce(orders, 0)), 4)::DOUBLE AS churn_score,
+       CASE WHEN coalesce(orders, 0) < 3 THEN 'high' WHEN orders < 7 THEN 'medium' ELSE 'low' END AS churn_band,
+       country, plan, is_subscribed, referrer, occurred_at::DATE AS first_seen
 FROM rudder_events.identifies LEFT JOIN ordered USING (user_id);
 """
 
@@ -81,14 +93,15 @@ def build(path: Path, users: int = 10_000) -> None:
     """Make the warehouse at ``path``, which must not exist yet."""
     with duckdb.connect(str(path)) as connection:
         for statement in duckdb.extract_statements(_EVENTS):
-            wanted = {"users": users} if "$users" in statement.query else None
-            connection.execute(statement, wanted)
+            values = {"users": users, "orders": ORDERS_EACH * users}
+            wanted = {name: value for name, value in values.items() if f"${name}" in statement.query}
+            connection.execute(statement, wanted or None)
         connection.execute(_STITCHED + _FEATURES + _DEFAULT_VIEW)
         for name, id_type in _VIEWS.items():
             connection.execute(_view(name, id_type))
 
 
-def order(path: Path, emails: list[str], amount: float = 250.0) -> None:
+def order(path: Path, emails: Sequence[str], amount: float = 250.0) -> None:
     """Let customers order once more, now, and let Profiles run again."""
     with duckdb.connect(str(path)) as connection:
         connection.execute(
@@ -97,6 +110,6 @@ def order(path: Path, emails: list[str], amount: float = 250.0) -> None:
             SELECT user_id, $amount::DECIMAL(12, 2), 'music', now()::TIMESTAMP
             FROM rudder_events.identifies WHERE email IN (SELECT unnest($emails))
             """,
-            {"amount": amount, "emails": emails},
+            {"amount": amount, "emails": list(emails)},
         )
         connection.execute(_FEATURES)

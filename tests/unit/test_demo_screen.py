@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.text import Text
 
+from edgeprofile.demo.arrivals import Arrival
 from edgeprofile.demo.board import Terms
 from edgeprofile.demo.figures import Figures, Track
 from edgeprofile.demo.screen import Screen
@@ -34,6 +35,17 @@ def test_a_pipe_gets_a_line_now_and_then():
             track.add(Figures(at=quarter / 4))
             show(track)
     assert [line[:4] for line in out.getvalue().splitlines()] == ["0:02", "0:04"]
+
+
+def test_a_pipe_gets_a_line_for_each_sync():
+    out = io.StringIO()
+    track = Track(Figures(at=0))
+    arrived = [Arrival(number, 25, 75, 0.5, 1_000_000, 5 + number) for number in (2, 3, 4)]
+    with Screen(out).live(TERMS, None) as show:
+        for many in (0, 1, 1, 3, 3):
+            track.add(Figures(at=0.1, arrivals=tuple(arrived[:many])))
+            show(track)
+    assert [line.partition(":")[0] for line in out.getvalue().splitlines()] == ["sync 2", "sync 3", "sync 4"]
 
 
 def test_a_terminal_gets_figures_that_move_and_are_gone_afterwards(monkeypatch):
