@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 	@$(PIP) install --editable '.[all]' --group dev
 	@touch $@
 
-demo: $(STAMP)  ## an embedded server, generated users, the sidecar and live figures; Ctrl-C ends it
+demo: $(STAMP)  ## from a sample warehouse through sync and sidecar to live figures; Ctrl-C ends it
 	@$(BIN)/edgeprofile demo $(ARGS)
 
 test: $(STAMP)  ## every test that runs in minutes

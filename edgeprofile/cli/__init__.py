@@ -60,7 +60,7 @@ COMMANDS = (
     ),
     Command("sync", "edgeprofile.reverse_etl.command", "bring profiles from the warehouse to Redis", "sync"),
     Command("doctor", "edgeprofile.doctor.command", "say what is wrong with Redis, rights and data, and what to do"),
-    Command("demo", "edgeprofile.demo.command", "see it work, on an embedded server and generated users", "all"),
+    Command("demo", "edgeprofile.demo.command", "see it work, from a sample warehouse to live figures", "all"),
 )
 
 
