@@ -129,7 +129,6 @@ class Service:
         self._counters = counters
         self._most = max_batch
         self._bundles = bundles
-        self._only = next(iter(destinations)) if len(destinations) == 1 else ""
         self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
         self._lately = Recent[bytes, _Lately](_KEPT)
         self._seldom = Seldom()
@@ -166,7 +165,7 @@ class Service:
 
     async def profile(self, target: str, grant: Grant) -> Answer:
         """The answer to the target of a GET, in origin form."""
-        asked = self._checked(targets.read(target, self._only, self._bundles), grant)
+        asked = self._checked(targets.read(target, self._implied(), self._bundles), grant)
         if isinstance(asked, Answer):
             return asked
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
@@ -174,7 +173,7 @@ class Service:
 
     def watch(self, target: str, grant: Grant) -> Watch | Answer:
         """The changes that the target of a stream asks for."""
-        asked = self._checked(targets.read_watch(target, self._only, self._most), grant)
+        asked = self._checked(targets.read_watch(target, self._implied(), self._most), grant)
         if isinstance(asked, Answer):
             return asked
         ids = [(asked.id_type, value) for value in asked.values]
@@ -182,6 +181,10 @@ class Service:
             return Watch(asked.destination, self._profiles.changes(asked.entity, ids, destination=asked.destination))
         except EdgeProfileError as reason:
             return self._failed(reason, asked.destination)
+
+    def _implied(self) -> str:
+        """The destination that need not be named at this moment; ``""`` where there are several."""
+        return next(iter(self._destinations)) if len(self._destinations) == 1 else ""
 
     def _checked(self, asked: A | Flawed | Unreadable, grant: Grant) -> A | Answer:
         checked = activation.check(asked, grant, self._destinations)

@@ -85,6 +85,20 @@ def test_a_destination_is_added_and_taken_away(sidecar, file, redis_db):
     assert sidecar.admin("/readyz").status == 200
 
 
+def test_the_destination_that_need_not_be_named_is_the_one_there_is_now(sidecar, file, redis_db):
+    redis_db.command("HSET", "1Wsp:2New:user:email:ada", "m", '{"n":1}')
+
+    def get() -> tuple[int, object]:
+        answer = sidecar.request("GET", "/v2/profiles/user/email/ada", headers={"Authorization": f"Bearer {TOKEN}"})
+        return answer.status, answer.json.get("data")
+
+    assert get() == (200, {})
+    file.write_text(text(redis_db.address, "2Dest", "2New"))
+    until(lambda: get()[0] == 404, message="none of two is meant")
+    file.write_text(text(redis_db.address, "2New"))
+    until(lambda: get() == (200, {"m": {"n": 1}}), message="the new one is meant")
+
+
 def test_the_new_client_knows_the_profiles_in_use(sidecar, file, redis_db):
     redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", '{"n":1}')
     until(lambda: sidecar.ask(asked(), TOKEN).json["data"] == {"m": {"n": 1}}, message="the profile")
