@@ -8,10 +8,12 @@ import os
 import resource
 import signal
 import sys
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
+
+from edgeprofile_sidecar.background import begin, every
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 
     from edgeprofile_sidecar.sidecar import Addresses
 
-__all__ = ["CUT_SHORT", "DRAINED", "Served", "serve"]
+__all__ = ["CUT_SHORT", "DRAINED", "RELOAD", "Served", "serve"]
 
 DRAINED, CUT_SHORT = 0, 1
+RELOAD: Final = b"reload\n"
+"""What a supervisor writes to have the files read again."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,54 +56,60 @@ def serve(what: AbstractAsyncContextManager[Served], *, print_addresses: bool = 
 
 
 async def _serve(what: AbstractAsyncContextManager[Served], *, print_addresses: bool, supervised: bool) -> int:
-    told, told_again = _signals(supervised=supervised)
-    async with what as sidecar, _reloading(sidecar):
+    told = _Told(supervised=supervised)
+    async with what as sidecar, _reloading(sidecar, told.reload):
         addresses = sidecar.addresses._asdict()
         _log.info("listening", extra=addresses)
         if print_addresses:
             sys.stdout.write(msgspec.json.encode(addresses).decode() + "\n")
             sys.stdout.flush()
-        await told.wait()
+        await told.stop.wait()
         _log.info("draining")
-        drained = await _first(sidecar.drain(), told_again)
+        drained = await _first(sidecar.drain(), told.stop_now)
     _log.info("stopped", extra={"drained": drained})
     return DRAINED if drained else CUT_SHORT
 
 
+class _Told:
+    """What this process has been told, by signals or by its supervisor; to be made before anything else is begun.
+
+    A request to read the files again that comes while everything is being opened is kept: without a handler, the signal
+    would end the process.
+    """
+
+    def __init__(self, *, supervised: bool) -> None:
+        self.stop, self.stop_now, self.reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+        if supervised:
+            loop.add_reader(sys.stdin.fileno(), self._listen)
+
+    def _end(self) -> None:
+        (self.stop_now if self.stop.is_set() else self.stop).set()
+
+    def _listen(self) -> None:
+        """Standard input can be read: it says `RELOAD`, or that it is at its end, and so is the supervisor."""
+        if os.read(sys.stdin.fileno(), 1024):
+            self.reload.set()
+            return
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        self._end()
+
+
 @asynccontextmanager
-async def _reloading(sidecar: Served) -> AsyncIterator[None]:
-    """Read every file again at each SIGHUP."""
-    loop = asyncio.get_running_loop()
-    tasks = set[asyncio.Task[None]]()
+async def _reloading(sidecar: Served, asked: asyncio.Event) -> AsyncIterator[None]:
+    """Read every file again each time that this is asked for; what is asked meanwhile is done once, after it."""
 
-    def reload() -> None:
-        task = loop.create_task(sidecar.reload())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    async def reload() -> None:
+        await asked.wait()
+        asked.clear()
+        await sidecar.reload()
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
+    async with AsyncExitStack() as stack:
+        begin(stack, every(0.0, reload))
         yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _signals(*, supervised: bool) -> tuple[asyncio.Event, asyncio.Event]:
-    """Events for the first and the second request to stop."""
-    told, told_again = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def tell() -> None:
-        (told_again if told.is_set() else told).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell)
-    if supervised:
-        loop.add_reader(sys.stdin.fileno(), _ended, tell)
-    return told, told_again
 
 
 async def _first(work: Coroutine[Any, Any, None], unless: asyncio.Event) -> bool:
@@ -110,13 +120,6 @@ async def _first(work: Coroutine[Any, Any, None], unless: asyncio.Event) -> bool
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     return working in done
-
-
-def _ended(tell: Callable[[], None]) -> None:
-    """Standard input can be read: that it is at its end means that the supervisor is gone."""
-    if not os.read(sys.stdin.fileno(), 1024):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        tell()
 
 
 def _raise_descriptor_limit() -> None:

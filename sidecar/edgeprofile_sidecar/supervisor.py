@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from edgeprofile_sidecar import assembly
+from edgeprofile_sidecar.serving import RELOAD
 from edgeprofile_sidecar.sidecar import Addresses
 from edgeprofile_sidecar.sockets import bind
 from edgeprofile_sidecar.workers import Inherited, Order
@@ -52,7 +53,8 @@ class Supervisor:
         self._arguments = arguments
         self._count = count
         self._children: dict[int, asyncio.subprocess.Process] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
+        self._last = signal.SIGTERM
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -70,26 +72,30 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End what is left of the workers."""
-        self._stopping = True
-        self.tell(signal.SIGKILL)
+        self._end(signal.SIGKILL)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
 
-    def tell(self, number: signal.Signals) -> None:
-        """Send a signal to every worker."""
-        for child in self._children.values():
-            with contextlib.suppress(ProcessLookupError):
-                child.send_signal(number)
-
     async def drain(self) -> None:
         """Have every worker drain, and return when all have ended."""
-        self._stopping = True
-        self.tell(signal.SIGTERM)
+        self._end(signal.SIGTERM)
         await asyncio.gather(*self._tasks)
 
     async def reload(self) -> None:
-        """Have every worker read its files again."""
-        self.tell(signal.SIGHUP)
+        """Have every worker read its files again.
+
+        It is said through their standard input, where it waits for a worker that is starting; a signal would end that.
+        """
+        for child in self._children.values():
+            if child.returncode is None and child.stdin is not None and not child.stdin.is_closing():
+                child.stdin.write(RELOAD)
+
+    def _end(self, number: signal.Signals) -> None:
+        """Send a signal to every worker, and to those that are being started as soon as they are there."""
+        self._last = number
+        self._stopping.set()
+        for child in self._children.values():
+            _send(child, number)
 
     def _orders(self, home: str) -> list[Order]:
         named = [(address, f"sidecar.listen[{i}]") for i, address in enumerate(self._settings.listen)]
@@ -128,15 +134,23 @@ class Supervisor:
 
     async def _keep(self, order: Order) -> None:
         pause = _SHORTEST
-        while not self._stopping:
+        while not self._stopping.is_set():
             begun = monotonic()
-            child = await self._start(order)
-            code = await child.wait()
-            if self._stopping:
+            code = await self._run(order)
+            if self._stopping.is_set():
                 return
             pause = _SHORTEST if monotonic() - begun > _STEADY else min(2 * pause, _LONGEST)
             _log.error("a worker ended", extra={"worker": order.index, "code": code, "again in": pause})
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _run(self, order: Order) -> int | str:
+        """The code with which a worker ended, or why it could not be started."""
+        try:
+            child = await self._start(order)
+        except OSError as reason:
+            return str(reason)
+        return await child.wait()
 
     async def _start(self, order: Order) -> asyncio.subprocess.Process:
         """Start a worker; the end of its standard input tells it that nobody supervises it any more."""
@@ -146,7 +160,14 @@ class Supervisor:
             pass_fds=[each.descriptor for each in order.sockets],
         )
         self._children[order.index] = child
+        if self._stopping.is_set():
+            _send(child, self._last)
         return child
+
+
+def _send(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(number)
 
 
 def _inherited(bound: Bound) -> Inherited:

@@ -1,5 +1,6 @@
 """Several processes behind one address: started, watched, reloaded, drained."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from edgeprofile.config import load
 from edgeprofile_sidecar.assembly import merged
+from edgeprofile_sidecar.supervisor import Supervisor
 from edgeprofile_sidecar.tokens import dump
 from tests.support.servers import Flavour, Server
 from tests.support.sidecar import request, token
@@ -54,22 +57,34 @@ class Workers:
         return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["message"] == message]
 
 
-@contextmanager
-def started(home: Path, address: str) -> Iterator[Workers]:
+def written(home: Path, address: str) -> Path:
     (home / "tokens.json").write_bytes(dump([token(TOKEN)]))
     (home / "c.toml").write_text(
         f'[[destinations]]\nid = "2Dest"\nworkspaceId = "1Wsp"\nconfig = {{ address = "{address}", clusterMode = false }}\n'
         f'[sidecar]\ntokensFile = "tokens.json"\nlisten = ["127.0.0.1:0", "unix:{home}/s"]\nadminListen = "127.0.0.1:0"\n'
         "workers = 2\n"
     )
-    command = [sys.executable, "-m", "edgeprofile", "sidecar", "--config", str(home / "c.toml"), "--print-addresses"]
+    return home / "c.toml"
+
+
+@contextmanager
+def started(home: Path, address: str, *early: signal.Signals) -> Iterator[Workers]:
+    """Workers that are ready; meanwhile, they are sent the ``early`` signals again and again."""
+    file = written(home, address)
+    command = [sys.executable, "-m", "edgeprofile", "sidecar", "--config", str(file), "--print-addresses"]
     log = home / "log"
     with log.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as child:
         try:
             assert child.stdout is not None
             addresses = json.loads(child.stdout.readline() or log.read_text())
             workers = Workers(child, log, addresses["listen"], addresses["admin"])
-            until(lambda: workers.readiness()[0] == 200, PATIENCE, lambda: f"ready: {log.read_text()}")
+
+            def ready() -> bool:
+                for number in early:
+                    child.send_signal(number)
+                return workers.readiness()[0] == 200
+
+            until(ready, PATIENCE, lambda: f"ready: {log.read_text()}")
             yield workers
         finally:
             child.terminate()
@@ -127,6 +142,43 @@ def test_a_signal_to_stop_ends_them_all_with_0(workers):
 def test_a_hangup_reaches_them_all(workers):
     workers.child.send_signal(signal.SIGHUP)
     until(lambda: len(workers.records("tokens read again")) == 2, PATIENCE, "both read again")
+
+
+def test_a_hangup_waits_for_those_that_are_starting(redis_db, tmp_path):
+    with started(tmp_path, redis_db.address, signal.SIGHUP) as workers:
+        assert workers.records("a worker ended") == []
+        assert {workers.ask() for _ in range(20)} == {200}
+
+
+def supervisor(file: Path) -> Supervisor:
+    return Supervisor(load(file, env={}).sidecar, 2, ["--config", str(file)])
+
+
+def test_those_that_are_being_started_end_as_well(redis_db, tmp_path):
+    file = written(tmp_path, redis_db.address)
+
+    async def drained() -> None:
+        async with supervisor(file) as begun:
+            await asyncio.wait_for(begun.drain(), PATIENCE / 2)
+
+    asyncio.run(drained())
+
+
+def test_nobody_waits_for_the_next_start_of_one_that_ended(redis_db, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("edgeprofile_sidecar.supervisor._SHORTEST", 2 * PATIENCE)
+    monkeypatch.setattr("edgeprofile_sidecar.supervisor._LONGEST", 2 * PATIENCE)
+    file = written(tmp_path, redis_db.address)
+
+    async def drained() -> None:
+        async with supervisor(file) as begun:
+            file.write_text("no toml")
+            ended = [record for record in caplog.records if record.message == "a worker ended"]
+            while len(ended) < 2:
+                await asyncio.sleep(0.05)
+                ended = [record for record in caplog.records if record.message == "a worker ended"]
+            await asyncio.wait_for(begun.drain(), PATIENCE / 2)
+
+    asyncio.run(drained())
 
 
 def test_without_a_supervisor_they_end(workers):
