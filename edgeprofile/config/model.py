@@ -196,7 +196,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         idle_timeout: How long a connection may stay open without a request.
         max_connections: Connections open at one time; who comes beyond them gets a 503.
         max_in_flight: Requests being answered at one time; the same.
-        auth_failures: Requests with a wrong token that one caller may make in a minute, before it gets a 429.
+        auth_failures: Requests with a bad token that one caller may make in a minute; beyond it, a 401 closes the connection.
         drain_delay: How long to go on serving after SIGTERM, unready, so that load balancers take notice.
         drain_timeout: How long requests in flight may take to end after that.
         readiness: `"strict"`: ready while the feed is live or declared unproven; `"serve-stale"`: also while it is not.

@@ -33,6 +33,7 @@ __all__ = [
     "INVALID_DESTINATION",
     "KEEP_ALIVE",
     "MALFORMED",
+    "NO_GOOD_TOKEN",
     "NO_SUCH_ROUTE",
     "OVERSIZED",
     "TOO_SLOW",
@@ -74,6 +75,8 @@ MALFORMED: Final = error(400, "This is no well-formed HTTP request")
 UNAUTHORIZED: Final = error(
     401, "Unauthorized request. Please check your access token", b"WWW-Authenticate: Bearer\r\n"
 )
+NO_GOOD_TOKEN: Final = msgspec.structs.replace(UNAUTHORIZED)
+"""The same, to one that is told apart within: it brings no token that opens anything, and such are counted."""
 INVALID_DESTINATION: Final = error(404, "Invalid Destination. Please verify you are passing the right destination ID")
 NO_SUCH_ROUTE: Final = error(404, "There is nothing at this path; profiles are asked for at /v1/activation")
 TOO_SLOW: Final = error(408, "The request did not arrive in time")
@@ -101,8 +104,8 @@ def method_not_allowed(allowed: str) -> Answer:
 
 
 def too_often(seconds: float) -> Answer:
-    """401 to a caller that got many of them: the same body, as 429, and when to come back (in seconds)."""
-    return Answer(429, UNAUTHORIZED.body, b"Retry-After: %d\r\n" % math.ceil(seconds))
+    """401 to a caller that got many of them: it says too when to come back (in seconds)."""
+    return msgspec.structs.replace(UNAUTHORIZED, headers=b"%bRetry-After: %d\r\n" % (UNAUTHORIZED.headers, math.ceil(seconds)))
 
 
 def with_message(answer: Answer) -> Answer:

@@ -9,7 +9,7 @@ from aiohttp.hdrs import AUTHORIZATION, IF_NONE_MATCH
 
 from edgeprofile import __version__
 from edgeprofile_sidecar import openapi
-from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, with_message
+from edgeprofile_sidecar.answers import Answer, with_message
 from edgeprofile_sidecar.bodies import arriving, at_hand
 from edgeprofile_sidecar.freshness import unless
 from edgeprofile_sidecar.targets import origin_form
@@ -34,8 +34,8 @@ class Endpoints:
     async def activate(self, request: web.BaseRequest) -> Answer:
         """Answer one profile."""
         grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
-        if grant is None:
-            return UNAUTHORIZED
+        if isinstance(grant, Answer):
+            return grant
         body = at_hand(request, self._config.max_body_bytes)
         if body is None:
             body = await arriving(request, self._config.max_body_bytes, self._config.body_timeout)
@@ -48,8 +48,8 @@ class Endpoints:
     async def profile(self, request: web.BaseRequest) -> Answer:
         """Answer one profile that is named in the target; whoever keeps the answer has to ask whether it still holds."""
         grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
-        if grant is None:
-            return UNAUTHORIZED
+        if isinstance(grant, Answer):
+            return grant
         answer = await self._service.profile(origin_form(request.raw_path), grant)
         if answer.status != 200:
             return answer
@@ -59,16 +59,16 @@ class Endpoints:
     async def batch(self, request: web.BaseRequest) -> Answer:
         """Answer many profiles."""
         grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
-        if grant is None:
-            return UNAUTHORIZED
+        if isinstance(grant, Answer):
+            return grant
         body = await self._large(request)
         return body if isinstance(body, Answer) else await self._service.batch(body, grant)
 
     async def delete(self, request: web.BaseRequest) -> Answer:
         """Delete profiles."""
         grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()), "delete")
-        if grant is None:
-            return UNAUTHORIZED
+        if isinstance(grant, Answer):
+            return grant
         body = await self._large(request)
         return with_message(body if isinstance(body, Answer) else await self._service.delete(body, grant))
 

@@ -111,13 +111,14 @@ class Listener:
             self.deadlines.exempt(task)
             self._counters.in_flight -= 1
             connection.end()
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            answer = self._limited(request, answer)
+        early = self._too_early(request, answer) if answer.status == HTTPStatus.UNAUTHORIZED else 0.0
+        if early:
+            answer = answers.too_often(early)
         self._account(route, request, answer, perf_counter() - begun)
         if isinstance(answer, Opened):
             allowed = self._cors.headers(request.headers.get(ORIGIN)) if self._cors is not None else b""
             return await self.streams.run(request, answer.watch, lines(identity + allowed))
-        return self._reply(request, answer, identity)
+        return self._reply(request, answer, identity, close=early > 0.0)
 
     def _identify(self, request: web.BaseRequest) -> bytes:
         """The line that says a request's id again in its answer; its own id, or one for the log where there is one."""
@@ -128,14 +129,18 @@ class Listener:
         request_id.set(identity)
         return b"X-Request-Id: %b\r\n" % identity.encode()
 
-    def _limited(self, request: web.BaseRequest, answer: Answer) -> Answer:
-        """A refusal for want of a good token; to a caller that collects them, it says when to come back."""
+    def _too_early(self, request: web.BaseRequest, answer: Answer) -> float:
+        """How many seconds a refused request came too early; 0.0 unless its caller collects refusals.
+
+        A good token that asks for too much is not counted, and to a caller that has sent too many bad ones it is no
+        better than those.
+        """
         transport = request.transport
-        early = self._peers.failed(peer(transport and transport.get_extra_info("peername")), perf_counter())
-        if not early:
-            return answer
-        self._counters.rate_limited += 1
-        return answers.too_often(early)
+        who, now = peer(transport and transport.get_extra_info("peername")), perf_counter()
+        counted = answer is answers.NO_GOOD_TOKEN
+        early = self._peers.failed(who, now) if counted else self._peers.early(who, now)
+        self._counters.rate_limited += early > 0.0
+        return early
 
     def _name(self, request: web.BaseRequest) -> str:
         return (self._routes.get(request.raw_path) or self._find(request.raw_path)).path
@@ -162,8 +167,8 @@ class Listener:
             facts = {"route": route.path, "method": method, "status": answer.status, "bytes": len(answer.body)}
             _access.info("request", extra={**facts, "seconds": round(seconds, 6)})
 
-    def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes) -> Reply:
-        close = self.server.closing or not request.keep_alive or not request.content.is_eof()
+    def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes, *, close: bool) -> Reply:
+        close = close or self.server.closing or not request.keep_alive or not request.content.is_eof()
         more = CLOSE if close else b"" if request.version >= HttpVersion11 else KEEP_ALIVE
         if self._cors is not None:
             more += self._cors.headers(request.headers.get(ORIGIN))

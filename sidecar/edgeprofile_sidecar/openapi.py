@@ -24,13 +24,12 @@ _TYPES: Final = (
 )
 _REFUSALS: Final = {
     400: "What was sent asks nothing; the text names the member.",
-    401: "No token, or none that permits this.",
+    401: "No token, or none that permits this; with `Retry-After` to a caller that sends many bad ones.",
     404: "No Redis destination of that id.",
     408: "The request did not arrive in time.",
     413: "The body is too large.",
     415: "The body is no JSON.",
     417: "An expectation that cannot be met.",
-    429: "Too many requests without a good token; `Retry-After` says when to come back.",
     431: "A header or the target is too long.",
     500: "The sidecar failed; its log says why.",
     503: "Redis cannot be asked, or too many requests are under way; `Retry-After` says when to come back.",

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeprofile import EdgeProfileError, InvalidIdentity, ServiceError
 from edgeprofile_sidecar import activation, batch, deletion, freshness, targets
-from edgeprofile_sidecar.answers import DELETE_FAILED, UNAUTHORIZED, UNAVAILABLE, Answer, failure
+from edgeprofile_sidecar.answers import DELETE_FAILED, NO_GOOD_TOKEN, UNAUTHORIZED, UNAVAILABLE, Answer, failure
 from edgeprofile_sidecar.logs import Seldom
 from edgeprofile_sidecar.members import Named
 from edgeprofile_sidecar.recent import Recent
@@ -133,12 +133,12 @@ class Service:
         self._lately = Recent[bytes, _Lately](_KEPT)
         self._seldom = Seldom()
 
-    def admit(self, authorization: Sequence[str], permission: Permission = "read") -> Grant | None:
-        """What a request's ``Authorization`` headers permit; ``None`` if not what it needs."""
+    def admit(self, authorization: Sequence[str], permission: Permission = "read") -> Grant | Answer:
+        """What a request's ``Authorization`` headers permit, or the refusal if it is not what it needs."""
         grant = self._tokens.current.admit(authorization, time.time(), permission)
         if isinstance(grant, Denial):
             self._counters.denials[grant.value] += 1
-            return None
+            return UNAUTHORIZED if grant is Denial.PERMISSION else NO_GOOD_TOKEN
         return grant
 
     def ask(self, body: bytes, grant: Grant) -> Answer | Question:

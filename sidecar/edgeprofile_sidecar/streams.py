@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from edgeprofile_sidecar.answers import UNAUTHORIZED, Answer, error
+from edgeprofile_sidecar.answers import Answer, error
 from edgeprofile_sidecar.targets import origin_form
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Streams:
     async def open(self, request: web.BaseRequest) -> Answer:
         """The beginning of a stream, or the refusal of it."""
         grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
-        if grant is None:
-            return UNAUTHORIZED
+        if isinstance(grant, Answer):
+            return grant
         watch = self._service.watch(origin_form(request.raw_path), grant)
         if isinstance(watch, Answer):
             return watch
@@ -108,7 +108,8 @@ class Streams:
         if closing.done():
             return "the sidecar is stopping"
         grant = self._service.admit(request.headers.getall(AUTHORIZATION, ()))
-        return "" if grant and grant.covers(watch.destination) else "the token no longer opens this"
+        opens = not isinstance(grant, Answer) and grant.covers(watch.destination)
+        return "" if opens else "the token no longer opens this"
 
     async def _say(self, response: web.StreamResponse, event: str, data: dict[str, str]) -> None:
         await self._write(response, b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(data)))

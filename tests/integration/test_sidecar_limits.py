@@ -9,7 +9,7 @@ import pytest
 
 from edgeprofile.config import Config
 from tests.support.servers import Flavour, Server
-from tests.support.sidecar import Answers, RunningSidecar, configuration, running, token
+from tests.support.sidecar import Answers, Response, RunningSidecar, configuration, running, token
 from tests.support.wait import until
 
 TOKEN = "ep_limits"
@@ -113,18 +113,42 @@ def test_who_reads_slowly_is_served(config, redis_db):
         assert [answers.next()[0] for _ in range(50)] == [200] * 50
 
 
-@pytest.mark.parametrize("secret", ["ep_unknown", "ep_scoped"])
-def test_wrong_tokens_are_429_beyond_the_allowance_and_good_ones_never(redis_db, tmp_path, secret):
+@pytest.fixture
+def allowance(redis_db, tmp_path) -> Config:
+    """Five bad tokens in a minute."""
     tokens = (token(TOKEN), token("ep_scoped", ("2Other",)))
-    config = configuration(tmp_path, redis_db.address, *tokens, sidecar={"authFailures": 5})
-    with running(config) as sidecar:
-        found = [sidecar.ask(ASKED, secret) for _ in range(7)]
-        assert [answer.status for answer in found] == [401] * 5 + [429] * 2
-        assert {answer.body for answer in found} == {found[0].body}
+    return configuration(tmp_path, redis_db.address, *tokens, sidecar={"authFailures": 5})
+
+
+def told(answer: Response) -> tuple[int, bool, str | None]:
+    return answer.status, answer.header("Retry-After") is not None, answer.header("Connection")
+
+
+def test_bad_tokens_are_401_as_ever_beyond_the_allowance_and_good_ones_never(allowance):
+    with running(allowance) as sidecar:
+        found = [sidecar.ask(ASKED, "ep_unknown") for _ in range(7)]
+        assert [told(answer) for answer in found] == [(401, False, None)] * 5 + [(401, True, "close")] * 2
+        assert {(answer.body, answer.header("WWW-Authenticate")) for answer in found} == {(found[0].body, "Bearer")}
         assert 1 <= int(found[-1].header("Retry-After") or 0) <= 60
         assert sidecar.metric("edgeprofile_rate_limited_total") == 2
-        assert sidecar.ask(ASKED, TOKEN).status == 200
-        assert sidecar.ask(ASKED, secret, transport="unix").status == 401
+        assert told(sidecar.ask(ASKED, TOKEN)) == (200, False, None)
+        assert told(sidecar.ask(ASKED, "ep_unknown", transport="unix")) == (401, False, None)
+
+
+def test_a_good_token_out_of_its_scope_is_not_counted_and_looks_like_a_bad_one(allowance):
+    with running(allowance) as sidecar:
+        assert {told(sidecar.ask(ASKED, "ep_scoped")) for _ in range(9)} == {(401, False, None)}
+        for _ in range(5):
+            sidecar.ask(ASKED, "ep_unknown")
+        assert told(sidecar.ask(ASKED, "ep_scoped")) == told(sidecar.ask(ASKED, "ep_unknown")) == (401, True, "close")
+
+
+def test_beyond_the_allowance_a_connection_ends(allowance):
+    with running(allowance) as sidecar, sidecar.connect() as connection:
+        connection.sendall(raw(ASKED).replace(TOKEN.encode(), b"ep_unknown") * 6)
+        answers = Answers(connection)
+        assert [answers.next()[0] for _ in range(6)] == [401] * 6
+        assert answers.ended()
 
 
 # The rest of the bounds

@@ -23,6 +23,16 @@ def test_who_waits_as_told_is_not_early():
     assert peers.failed("a", 5.0 + early) > 0.0
 
 
+def test_who_only_asks_is_not_counted():
+    peers = Peers(2)
+    peers.failed("a", 0.0)
+    assert [peers.early("a", 0.0) for _ in range(5)] == [0.0] * 5
+    peers.failed("a", 0.0)
+    assert peers.early("a", 0.0) == pytest.approx(30.0)
+    assert peers.early("b", 0.0) == 0.0
+    assert len(peers) == 1
+
+
 def test_callers_do_not_pay_for_each_other():
     peers = Peers(1)
     assert (peers.failed("a", 0.0), peers.failed("b", 0.0)) == (0.0, 0.0)

@@ -11,7 +11,14 @@ import pytest
 
 from edgeprofile import EdgeProfileError, EncodedProfile, LookupTimeout, RedisUnavailable, WrongType
 from edgeprofile_sidecar.activation import Question
-from edgeprofile_sidecar.answers import DELETE_FAILED, INVALID_DESTINATION, UNAUTHORIZED, UNAVAILABLE, Answer
+from edgeprofile_sidecar.answers import (
+    DELETE_FAILED,
+    INVALID_DESTINATION,
+    NO_GOOD_TOKEN,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    Answer,
+)
 from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.freshness import tag
 from edgeprofile_sidecar.service import Service
@@ -81,7 +88,7 @@ def service(source: Source, counters: Counters | None = None) -> Service:
 
 def grant(whose: str = "all") -> Grant:
     found = service(Source({})).admit([f"Bearer {whose}"])
-    assert found is not None
+    assert isinstance(found, Grant)
     return found
 
 
@@ -155,8 +162,15 @@ def test_a_refusal_asks_nobody_and_counts(body, secret, answer, denied):
 )
 def test_who_is_not_admitted_is_counted(authorization, reason):
     counters = Counters()
-    assert service(Source({}), counters).admit(authorization) is None
+    assert service(Source({}), counters).admit(authorization) is NO_GOOD_TOKEN
     assert {name for name, count in counters.denials.items() if count} == {reason}
+
+
+def test_who_lacks_a_permission_is_told_the_same_and_told_apart():
+    counters = Counters()
+    assert service(Source({}), counters).admit(["Bearer scoped"], "delete") is UNAUTHORIZED
+    assert counters.denials["permission"] == 1
+    assert UNAUTHORIZED == NO_GOOD_TOKEN
 
 
 def test_trouble_is_answered_and_logged_once_in_a_while_without_the_id(caplog):
