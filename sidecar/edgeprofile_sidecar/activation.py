@@ -74,13 +74,11 @@ def read(body: bytes, bundles: Mapping[str, Projection] = NO_BUNDLES) -> Asked:
 def check(asked: A | Flawed | Unreadable, grant: Grant, destinations: Container[str]) -> A | Answer:
     """The request, if it may be answered; otherwise the first of the contract's refusals that applies.
 
-    A destination that is named must lie in the token's scope before anything is said about it, so that a token learns
-    nothing of the others.
+    A destination must lie in the token's scope before anything is said about it, so that a token learns nothing of the
+    others. The scope of a token that sees everything holds even what is absent or blank; that of no other does.
     """
     if isinstance(asked, Unreadable):
         return error(400, asked.message)
-    if not asked.destination.strip():
-        return INVALID_DESTINATION
     if not grant.covers(asked.destination):
         return UNAUTHORIZED
     if asked.destination not in destinations:

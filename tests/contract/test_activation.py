@@ -177,7 +177,7 @@ def test_a_bad_token_is_401_whatever_the_body(ask, authorization, body, content_
     assert (answer.status, answer.json) == (401, UNAUTHORIZED)
 
 
-@pytest.mark.parametrize("destination", ["2Other", "2Nowhere", "2Stream", "2Kafka", "2dest", "2Dest "])
+@pytest.mark.parametrize("destination", ["2Other", "2Nowhere", "2Stream", "2Kafka", "2dest", "2Dest ", ..., "", " ", 7])
 @pytest.mark.parametrize("flaw", [{}, {"entity": ...}, {"identity": 7}])
 def test_outside_its_scope_a_token_learns_nothing(ask, destination, flaw):
     answer = ask(asking(destination, **flaw), SCOPED)
@@ -215,8 +215,6 @@ def test_two_authorization_headers_are_refused(sidecar):
         (EVERYTHING, "2Nowhere"),
         (EVERYTHING, "2dest"),
         (EVERYTHING, "2Kafka"),
-        (SCOPED, ...),
-        (SCOPED, ""),
         (SCOPED, "2Gone"),
     ],
 )

@@ -243,11 +243,11 @@ def test_an_unreadable_body_is_400_to_every_token(grant, sent):
     assert outcome.status == 400
 
 
-@pytest.mark.parametrize("grant", [EVERYTHING, SCOPED])
+@pytest.mark.parametrize(("grant", "outcome"), [(EVERYTHING, INVALID_DESTINATION), (SCOPED, UNAUTHORIZED)])
 @pytest.mark.parametrize("named", [..., None, 7, "", " ", "\t\n"])
-def test_no_destination_is_404_to_every_token_and_before_other_flaws(grant, named):
-    assert check(read(body(destinationId=named)), grant, DESTINATIONS) is INVALID_DESTINATION
-    assert check(read(body(destinationId=named, entity=...)), grant, DESTINATIONS) is INVALID_DESTINATION
+def test_no_destination_is_404_to_who_sees_everything_and_before_other_flaws(grant, outcome, named):
+    assert check(read(body(destinationId=named)), grant, DESTINATIONS) is outcome
+    assert check(read(body(destinationId=named, entity=...)), grant, DESTINATIONS) is outcome
 
 
 @pytest.mark.parametrize("flaw", [{}, {"entity": ...}, {"id": 7}])
