@@ -70,7 +70,7 @@ class Listener:
         self._peers = Peers(config.auth_failures)
         self._cors = Cors(config.cors_origins) if config.cors_origins else None
         self._nowhere = _Route("other", {})
-        endpoints = Endpoints(service, config)
+        endpoints = Endpoints(service, config, self.deadlines)
         self.streams = Streams(service, config)
         routes = (
             _Route("/v1/activation", {"POST": endpoints.activate}),
@@ -117,7 +117,11 @@ class Listener:
         self._account(route, request, answer, perf_counter() - begun)
         if isinstance(answer, Opened):
             allowed = self._cors.headers(request.headers.get(ORIGIN)) if self._cors is not None else b""
-            return await self.streams.run(request, answer.watch, lines(identity + allowed))
+            connection.begin()
+            try:
+                return await self.streams.run(request, answer.watch, lines(identity + allowed))
+            finally:
+                connection.end()
         return self._reply(request, answer, identity, close=early > 0.0)
 
     def _identify(self, request: web.BaseRequest) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -123,7 +123,7 @@ def stream(sidecar: RunningSidecar, secret: str = EVERYTHING, **wanted: Any) -> 
         connection.close()
 
 
-def events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
+def events(response: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
     """Events with their data; a heartbeat is the event of no name."""
     event = ""
     for raw in response:
@@ -152,6 +152,23 @@ def test_a_stream_tells_of_changes_between_heartbeats(sidecar, redis_db):
         redis_db.kill_clients("pubsub")
         assert spoken(told) == ("resync", {})
     until(lambda: len(sidecar.sidecar._listener.streams) == 0, 5)
+
+
+def test_what_its_reader_sends_meanwhile_disturbs_no_stream(redis_db, tmp_path):
+    settings = {"streamHeartbeat": "100ms", "headerTimeout": "300ms"}
+    with (
+        running(configuration(tmp_path, redis_db.address, *TOKENS, sidecar=settings)) as sidecar,
+        connect(sidecar.address()) as connection,
+        connection.makefile("rb") as lines,
+    ):
+        sidecar.settle(asking(), EVERYTHING)
+        query = "entity=user&destinationId=2Dest&idType=email&value=ada"
+        head = f"GET /v2/activation/changes?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {EVERYTHING}\r\n\r\n"
+        connection.sendall(head.encode())
+        told = events(lines)
+        assert next(told) == ("open", {})
+        connection.sendall(b"GET")
+        assert {next(told)[0] for _ in range(10)} == {""}
 
 
 def test_only_so_many_streams_are_open(sidecar):
