@@ -137,6 +137,12 @@ class Connection(web.RequestHandler):
         waiter = self._waiter
         return not self._given or (waiter is not None and not waiter.done() and not self._messages)
 
+    def _process_keepalive(self) -> None:
+        """The time without a request is over; where one is arriving, it has the time of a head, which ends in an answer."""
+        if self._arriving_since:
+            self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
+        super()._process_keepalive()
+
     def pause_reading(self) -> None:
         """Hold the socket back: a body comes faster than it is read."""
         self._held = True
