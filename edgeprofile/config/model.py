@@ -192,7 +192,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.
         write_timeout: How long a caller may take to read an answer.
-        request_timeout: How long a whole answer may take, from the head of its request.
+        request_timeout: How long an answer may take, from the end of its request.
         idle_timeout: How long a connection may stay open without a request.
         max_connections: Connections open at one time; who comes beyond them gets a 503.
         max_in_flight: Requests being answered at one time; the same.

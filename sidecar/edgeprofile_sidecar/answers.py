@@ -105,7 +105,9 @@ def method_not_allowed(allowed: str) -> Answer:
 
 def too_often(seconds: float) -> Answer:
     """401 to a caller that got many of them: it says too when to come back (in seconds)."""
-    return msgspec.structs.replace(UNAUTHORIZED, headers=b"%bRetry-After: %d\r\n" % (UNAUTHORIZED.headers, math.ceil(seconds)))
+    return msgspec.structs.replace(
+        UNAUTHORIZED, headers=b"%bRetry-After: %d\r\n" % (UNAUTHORIZED.headers, math.ceil(seconds))
+    )
 
 
 def with_message(answer: Answer) -> Answer:

@@ -19,7 +19,8 @@ class Deadlines:
         self._late: set[asyncio.Task[object]] = set()
 
     def begin(self, task: asyncio.Task[object], now: float) -> None:
-        """A task begins to answer a request."""
+        """A task begins to answer a request, or may begin anew."""
+        self._due.pop(task, None)
         self._due[task] = now + self._seconds
 
     def exempt(self, task: asyncio.Task[object]) -> None:

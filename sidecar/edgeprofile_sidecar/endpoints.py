@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from aiohttp.hdrs import AUTHORIZATION, IF_NONE_MATCH
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.deadlines import Deadlines
     from edgeprofile_sidecar.service import Service
 
 __all__ = ["Endpoints"]
@@ -26,8 +29,9 @@ __all__ = ["Endpoints"]
 class Endpoints:
     """The API's methods; each takes a request and returns its answer, whatever the request is."""
 
-    def __init__(self, service: Service, config: SidecarConfig) -> None:
+    def __init__(self, service: Service, config: SidecarConfig, deadlines: Deadlines) -> None:
         self._service = service
+        self._deadlines = deadlines
         self._config = config
         self._described = Answer(200, msgspec.json.encode(openapi.document(__version__)))
 
@@ -38,7 +42,7 @@ class Endpoints:
             return grant
         body = at_hand(request, self._config.max_body_bytes)
         if body is None:
-            body = await arriving(request, self._config.max_body_bytes, self._config.body_timeout)
+            body = await self._arriving(request, self._config.max_body_bytes)
         if isinstance(body, Answer):
             return body
         asked = self._service.ask(body, grant)
@@ -80,4 +84,12 @@ class Endpoints:
         """A body that may list many ids."""
         limit = self._config.max_batch_bytes
         body = at_hand(request, limit)
-        return await arriving(request, limit, self._config.body_timeout) if body is None else body
+        return await self._arriving(request, limit) if body is None else body
+
+    async def _arriving(self, request: web.BaseRequest, limit: int) -> bytes | Answer:
+        """A body that is still to come: it has a time of its own, and that of the answer begins when it is here."""
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._deadlines.exempt(task)
+        body = await arriving(request, limit, self._config.body_timeout)
+        self._deadlines.begin(task, perf_counter())
+        return body

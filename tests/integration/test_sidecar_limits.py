@@ -2,12 +2,13 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from edgeprofile.config import Config
+from edgeprofile.config import Config, SidecarConfig
 from tests.support.servers import Flavour, Server
 from tests.support.sidecar import Answers, Response, RunningSidecar, configuration, running, token
 from tests.support.wait import until
@@ -75,6 +76,41 @@ def test_an_answer_that_takes_too_long_is_504(config, redis_db):
         connection.sendall(raw(ASKED))  # the connection goes on
         assert Answers(connection).next()[0] == 200
         under_way(sidecar, 0)
+
+
+@pytest.fixture
+def defaults(config) -> Config:
+    """The default bounds of time, all of them twenty times shorter."""
+    made = SidecarConfig()
+    named = ("headerTimeout", made.header_timeout), ("bodyTimeout", made.body_timeout)
+    return config(
+        **{name: f"{50 * seconds:.0f}ms" for name, seconds in (*named, ("requestTimeout", made.request_timeout))}
+    )
+
+
+def test_a_body_that_does_not_come_is_408_with_the_default_bounds_too(defaults):
+    with running(defaults) as sidecar, sidecar.connect() as connection:
+        connection.sendall(raw(ASKED, path="/v2/activation/batch")[:-1])
+        assert Answers(connection).next()[0] == 408
+
+
+def test_the_time_for_an_answer_begins_when_the_body_is_here(defaults):
+    with running(defaults) as sidecar, sidecar.connect() as connection:
+        sidecar.settle(ASKED, TOKEN)
+        sent = raw(ASKED, "DELETE")
+        connection.sendall(sent[:-1])
+        under_way(sidecar, 1)
+        time.sleep(defaults.sidecar.request_timeout * 1.4)
+        connection.sendall(sent[-1:])
+        assert Answers(connection).next()[0] == 200
+
+
+def test_a_body_that_is_awaited_is_408_though_the_connection_was_idle_for_long(config):
+    with running(config(idleTimeout="300ms", headerTimeout="1s")) as sidecar, sidecar.connect() as connection:
+        connection.sendall(raw(ASKED)[:-1])
+        answers = Answers(connection)
+        assert answers.next()[0] == 408
+        assert answers.ended()
 
 
 def test_connections_beyond_the_limit_are_told_and_closed(config):
