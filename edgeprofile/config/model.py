@@ -185,6 +185,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         max_body_bytes: Largest request body.
         max_batch: Ids that one batch or one delete may name.
         max_batch_bytes: Largest request body of a batch or a delete.
+        max_answer_bytes: Largest answer to a batch; ids that find no place in it get an error in theirs.
         max_header_bytes: Largest request line, and largest single header.
         max_streams: Changes streams that may be open at one time.
         stream_heartbeat: How often a changes stream says that it is alive, and its token is looked at again.
@@ -220,6 +221,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     max_body_bytes: Size = 64 << 10
     max_batch: Count = 1_000
     max_batch_bytes: Size = 1 << 20
+    max_answer_bytes: Size = 64 << 20
     max_header_bytes: Size = 16 << 10
     max_streams: Count = 1_000
     stream_heartbeat: Duration = 15.0

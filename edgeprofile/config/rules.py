@@ -36,6 +36,7 @@ _POSITIVE = {
     "sidecar": (
         "max_body_bytes",
         "max_batch_bytes",
+        "max_answer_bytes",
         "max_header_bytes",
         "header_timeout",
         "body_timeout",

@@ -15,7 +15,7 @@ from edgeprofile_sidecar.selection import NO_BUNDLES, Wanted, projection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Asked", "Batch", "Misnamed", "answer", "found", "misnamed", "read", "refused"]
+__all__ = ["Asked", "Batch", "Misnamed", "answer", "found", "misnamed", "oversized", "read", "refused"]
 
 
 class Misnamed(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +44,10 @@ class _Body(Wanted, rename="camel", gc=False):
 _body = msgspec.json.Decoder(_Body)
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 
+_OVERSIZED = error(
+    413, "The answer has no room for this one (sidecar.maxAnswerBytes): ask for it again, with fewer others"
+)
+
 Asked: TypeAlias = Batch | Flawed | Unreadable
 """What a body was found to be."""
 
@@ -70,6 +74,11 @@ def found(echo: bytes, data: bytes, *, found: bool) -> bytes:
 def refused(echo: bytes, answer: Answer) -> bytes:
     """The same for an id that cannot be answered, with the status that it would have had alone."""
     return b'{"id":%b,"status":%d,%b' % (echo, answer.status, answer.body[1:])
+
+
+def oversized(echo: bytes) -> bytes:
+    """The same for one that no longer finds a place."""
+    return refused(echo, _OVERSIZED)
 
 
 def answer(asked: Batch, places: Iterable[bytes]) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -18,10 +19,12 @@ from edgeprofile_sidecar.selection import NO_BUNDLES
 from edgeprofile_sidecar.tokens import Denial
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from edgeprofile import EncodedProfile, Projection
+
+    _Outcome = EncodedProfile | EdgeProfileError
     from edgeprofile_sidecar.activation import Aimed, Question
     from edgeprofile_sidecar.batch import Batch
     from edgeprofile_sidecar.counters import Counters
@@ -38,6 +41,8 @@ A = TypeVar("A", bound="Aimed")
 
 _REMEMBERED = 4_096  # bodies that were read: the pages of one visitor ask for the same profile
 _LARGEST_REMEMBERED = 512  # bytes; the two bound what is kept to a few megabytes
+
+_TURN = 64  # ids of a batch that are answered before others get their turn
 
 _KEPT = 1_024  # answers from memory
 _LARGEST_KEPT = 4_096  # bytes of their data; the two bound what is kept to ten megabytes
@@ -120,6 +125,7 @@ class Service:
         destinations: Collection[str],
         counters: Counters,
         max_batch: int = 1_000,
+        max_answer: int = 64 << 20,
         bundles: Mapping[str, Projection] = NO_BUNDLES,
     ) -> None:
         self._profiles = profiles
@@ -128,6 +134,7 @@ class Service:
         self._destinations = destinations
         self._counters = counters
         self._most = max_batch
+        self._largest = max_answer
         self._bundles = bundles
         self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
         self._lately = Recent[bytes, _Lately](_KEPT)
@@ -212,7 +219,7 @@ class Service:
         asked = self._checked(batch.read(body, self._most, self._bundles), grant)
         if isinstance(asked, Answer):
             return asked
-        named = [each for each in asked.ids if isinstance(each, Named)]
+        named = list(dict.fromkeys(each for each in asked.ids if isinstance(each, Named)))
         ids = [(each.id_type, each.value) for each in named]
         try:
             outcomes = await self._reads.get_many(asked.entity, ids, destination=asked.destination)
@@ -221,7 +228,7 @@ class Service:
         refusals = [self._failed(each, asked.destination) for each in outcomes if isinstance(each, EdgeProfileError)]
         if named and refusals.count(UNAVAILABLE) == len(named):
             return UNAVAILABLE
-        return batch.answer(asked, _places(asked, iter(outcomes)))
+        return batch.answer(asked, await _places(asked, dict(zip(named, outcomes, strict=True)), self._largest))
 
     async def delete(self, body: bytes, grant: Grant) -> Answer:
         """Delete what a body asks to delete, and write down whose token asked for it."""
@@ -280,14 +287,35 @@ def _projected(projection: Projection | None, data: bytes) -> bytes:
     return data if projection is None else projection.encoded(data)
 
 
-def _places(asked: Batch, outcomes: Iterator[EncodedProfile | EdgeProfileError]) -> Iterator[bytes]:
-    """The parts of a batch's answer; ``outcomes`` are those of the ids that name something."""
-    for each in asked.ids:
-        if isinstance(each, batch.Misnamed):
-            yield batch.misnamed(each)
-            continue
-        outcome = next(outcomes)
-        if isinstance(outcome, EdgeProfileError):
-            yield batch.refused(each.echo, failure(outcome))
+async def _places(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) -> list[bytes]:
+    """The parts of a batch's answer, together of at most ``room`` bytes and a message for each that finds no place.
+
+    An id that is asked for twice is answered with the same bytes.
+    """
+    made: dict[Named | batch.Misnamed, bytes] = {}
+    places: list[bytes] = []
+    for count, each in enumerate(asked.ids, 1):
+        place = made.get(each)
+        if place is None:
+            place = _place(asked, each, outcomes, room)
+        if place is None or len(place) > room:
+            places.append(batch.oversized(each.echo))
         else:
-            yield batch.found(each.echo, _projected(asked.projection, outcome.json), found=outcome.found)
+            made[each] = place
+            places.append(place)
+            room -= len(place)
+        if count % _TURN == 0:
+            await asyncio.sleep(0)
+    return places
+
+
+def _place(asked: Batch, each: Named | batch.Misnamed, outcomes: Mapping[Named, _Outcome], room: int) -> bytes | None:
+    """One part; none where it can be seen before it is made that it has no room."""
+    if isinstance(each, batch.Misnamed):
+        return batch.misnamed(each)
+    outcome = outcomes[each]
+    if isinstance(outcome, EdgeProfileError):
+        return batch.refused(each.echo, failure(outcome))
+    if asked.projection is None and len(outcome.json) > room:
+        return None
+    return batch.found(each.echo, _projected(asked.projection, outcome.json), found=outcome.found)

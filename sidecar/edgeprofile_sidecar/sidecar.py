@@ -155,8 +155,8 @@ class Sidecar:
 
     def _listening(self, tokens: TokenSource) -> Listener:
         bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
-        most = self._settings.max_batch
-        service = Service(self._clients, tokens, self._clients, self._counters, most, bundles)
+        bounds = self._settings.max_batch, self._settings.max_answer_bytes
+        service = Service(self._clients, tokens, self._clients, self._counters, *bounds, bundles)
         return Listener(service, self._settings, self._counters, self._tracing())
 
     def _tracing(self) -> Tracing | None:

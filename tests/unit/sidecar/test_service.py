@@ -211,6 +211,55 @@ def test_a_batch_is_answered_place_by_place():
     }
 
 
+def asking_for(*values: str) -> bytes:
+    ids = [{"type": "email", "value": value} for value in values]
+    return json.dumps({"entity": "user", "destinationId": "2Dest", "ids": ids}).encode()
+
+
+def bounded(source: Source, most: int) -> Service:
+    return Service(source, SimpleNamespace(current=Tokens()), frozenset({"2Dest"}), Counters(), 1_000, most)
+
+
+def test_ids_that_find_no_place_in_a_batch_get_an_error_in_theirs():
+    data = b'{"m":"%b"}' % (b"x" * 1_000)
+    source = Source({("2Dest", "user", "email", name): data for name in "abc"})
+    source.memory["2Dest", "user", "email", "small"] = b"{}"
+    answer = asyncio.run(bounded(source, 2_300).batch(asking_for("a", "b", "c", "small", "a"), grant()))
+    places = json.loads(answer.body)["results"]
+    assert [place.get("status", 200) for place in places] == [200, 200, 413, 200, 413]
+    assert [place["id"]["value"] for place in places] == ["a", "b", "c", "small", "a"]
+    assert "maxAnswerBytes" in places[2]["error"]
+    assert len(answer.body) < 2_300 + 500
+
+
+def test_an_id_that_is_asked_for_twice_is_fetched_and_built_once():
+    source = Source({}, b'{"m":{}}')
+    answer = asyncio.run(service(source).batch(asking_for("a", "b", "a", "a"), grant()))
+    assert source.fetched == [("2Dest", "user", "email", "a"), ("2Dest", "user", "email", "b")]
+    first, _, *same = json.loads(answer.body)["results"]
+    assert same == [first, first]
+
+
+def test_others_get_their_turn_while_a_batch_is_answered():
+    source = Source({}, b"{}")
+
+    async def scenario() -> int:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.create_task(other())
+        await service(source).batch(asking_for(*map(str, range(1_000))), grant())
+        beside.cancel()
+        return turns
+
+    assert asyncio.run(scenario()) >= 10
+
+
 def test_a_batch_of_which_some_is_there_is_answered_without_redis():
     source = Source({("2Dest", "user", "email", "ada@example.com"): b"{}"}, RedisUnavailable("gone"))
     answer = asyncio.run(service(source).batch(IDS, grant()))
