@@ -32,7 +32,7 @@ class Reloads:
         self._settings = settings
         self._others = others
         self._began_with = _fixed(settings.current) if settings else None
-        self._turn = asyncio.Lock()
+        self._turn, self._reading = asyncio.Lock(), asyncio.Lock()
         self._retry_at: float | None = None
 
     @property
@@ -41,9 +41,13 @@ class Reloads:
         return [*self._others, *([self._settings] if self._settings else [])]
 
     async def follow_others(self, *, force: bool = False) -> None:
-        """Read the other files again if they have changed, or in any case; in a thread, since a file system may hang."""
-        for file in self._others:
-            await asyncio.to_thread(file.refresh, force=force)
+        """Read the other files again if they have changed, or in any case; in a thread, since a file system may hang.
+
+        One after the other, so that what was read first never takes the place of what was read later.
+        """
+        async with self._reading:
+            for file in self._others:
+                await asyncio.to_thread(file.refresh, force=force)
 
     async def follow_settings(self, *, force: bool = False) -> None:
         """The same for the configuration; new destinations are in use when this returns, or refused."""
