@@ -1,4 +1,4 @@
-"""The certificate that TLS listeners show: followed, so that a renewed one needs no restart."""
+"""The certificate that TLS listeners show, and whom they trust: followed, so that a change needs no restart."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ __all__ = ["Certificates"]
 
 
 class Certificates(Followed[None]):
-    """Keeps ``context`` up to date: connections that begin after a change are shown the new certificate.
+    """``context`` is for the next connection: a new one after each change, since trust cannot be taken out of one.
 
     Raises `ConfigurationError` when a file is absent or unusable at first.
     """
 
     def __init__(self, config: SidecarConfig) -> None:
-        self.context = _context()
         self._config = config
         files = (config.certificate, config.certificate_key, config.client_authorities)
         super().__init__("certificate", [Path(file) for file in files if file], self._load)
 
     def _load(self) -> None:
-        """Try the files on a context of their own: one that they have failed on halfway would be of no more use."""
-        _fill(_context(), self._config)
-        _fill(self.context, self._config)
+        made = _context()
+        _fill(made, self._config)
+        self.context = made
 
 
 def _context() -> ssl.SSLContext:

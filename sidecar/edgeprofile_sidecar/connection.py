@@ -216,6 +216,7 @@ class Server(web.Server):
         self.date = HttpDate()
         self.lane: Lane | None = None
         self.closing = False
+        self._handshakes = 0
         self._counters = counters
         self._config = config
         self._options = {
@@ -236,6 +237,22 @@ class Server(web.Server):
     def free(self) -> bool:
         """Whether requests are taken, on connections that last."""
         return not self.closing and self._counters.in_flight < self._config.max_in_flight
+
+    def admit(self) -> bool:
+        """Count a handshake that is to come before a connection; whether there is room for it."""
+        if self._counters.connections + self._handshakes >= self._config.max_connections:
+            self._counters.closed["too many connections"] += 1
+            return False
+        self._handshakes += 1
+        return True
+
+    def shaken(self) -> None:
+        """A handshake is over."""
+        self._handshakes -= 1
+
+    def refused(self) -> None:
+        """It was too slow, or failed."""
+        self._counters.closed["failed handshake"] += 1
 
     def opened(self, connection: Connection) -> None:
         """Count a connection, and refuse it if there are too many."""

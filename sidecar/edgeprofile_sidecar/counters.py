@@ -18,7 +18,7 @@ BOUNDS: Final = (
 """Upper bounds of the latency buckets, in seconds; a hit takes tens of microseconds, a deadline about a second."""
 
 
-CLOSURES: Final = ("slow request", "slow reader", "too many connections")
+CLOSURES: Final = ("slow request", "slow reader", "too many connections", "failed handshake")
 """Why the sidecar ends a connection."""
 
 

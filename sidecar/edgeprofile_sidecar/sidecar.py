@@ -22,6 +22,7 @@ from edgeprofile_sidecar.history import History
 from edgeprofile_sidecar.listener import Listener
 from edgeprofile_sidecar.offline import Everybody, OfflineFile
 from edgeprofile_sidecar.reloads import Reloads
+from edgeprofile_sidecar.secured import Secured
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.sockets import bind
 from edgeprofile_sidecar.status import status
@@ -180,16 +181,18 @@ class Sidecar:
         self._stack.push_async_callback(runner.cleanup)
         await web.SockSite(runner, bound.socket).start()
 
-    async def _open_data(self, bound: Bound) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        context = self._certificates.context if self._certificates and bound.tls else None
-        server = await loop.create_server(self._listener.server, sock=bound.socket, backlog=_BACKLOG, ssl=context)
-        self._stack.push_async_callback(self._close_data, server)
+    async def _open_data(self, bound: Bound) -> asyncio.Server | Secured:
+        server: asyncio.Server | Secured
+        self._stack.push_async_callback(self._listener.server.shutdown, _AT_ONCE)
+        if self._certificates and bound.tls:
+            seconds = self._settings.header_timeout
+            server = Secured(bound.socket, self._listener.server, self._certificates, seconds)
+            self._stack.push_async_callback(server.end)
+        else:
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(self._listener.server, sock=bound.socket, backlog=_BACKLOG)
+        self._stack.callback(server.close)
         return server
-
-    async def _close_data(self, server: asyncio.Server) -> None:
-        server.close()
-        await self._listener.server.shutdown(_AT_ONCE)
 
     def _begin_housekeeping(self) -> None:
         for seconds, action in (

@@ -69,8 +69,8 @@ def sidecar(file: Path) -> Iterator[RunningSidecar]:
         yield running
 
 
-def loaded(sidecar: RunningSidecar) -> float:
-    return sidecar.metric("edgeprofile_config_last_reload_success_timestamp_seconds", file="config")
+def loaded(sidecar: RunningSidecar, file: str = "config") -> float:
+    return sidecar.metric("edgeprofile_config_last_reload_success_timestamp_seconds", file=file)
 
 
 def test_a_destination_is_added_and_taken_away(sidecar, file, redis_db):
@@ -268,6 +268,37 @@ def test_callers_without_a_certificate_are_sent_away_where_one_is_wanted(redis_d
         nobody = ssl.create_default_context(cafile=str(authority.authority))
         with pytest.raises((ssl.SSLError, OSError, AssertionError)):
             shown(address, nobody)
+
+
+def test_an_authority_that_is_trusted_no_more_is_so_at_once(redis_db, tmp_path, authority):
+    (tmp_path / "other").mkdir()
+    other = Certificates(tmp_path / "other")
+    install(authority, "server", tmp_path)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(authority.authority.read_bytes() + other.authority.read_bytes())
+    stranger = ssl.create_default_context(cafile=str(authority.authority))
+    stranger.load_cert_chain(other.client.certificate, other.client.key)
+    with encrypted(tmp_path, redis_db.address, 'clientAuthorities = "trusted.pem"') as (sidecar, address):
+        assert shown(address, authority.trusting()) == shown(address, stranger) == "server"
+        before = loaded(sidecar, "certificate")
+        trusted.write_bytes(authority.authority.read_bytes())
+        until(lambda: loaded(sidecar, "certificate") > before, message="it is read again")
+        assert shown(address, authority.trusting()) == "server"
+        with pytest.raises((ssl.SSLError, OSError, AssertionError)):
+            shown(address, stranger)
+
+
+def test_handshakes_are_bounded_in_time_and_number(redis_db, tmp_path, authority):
+    install(authority, "server", tmp_path)
+    more = 'headerTimeout = "500ms"\nmaxConnections = 3\n'
+    with encrypted(tmp_path, redis_db.address, more) as (sidecar, address):
+        closed = "edgeprofile_http_closed_total"
+        with connect(address) as one, connect(address) as two, connect(address) as three, connect(address) as four:
+            assert four.recv(1) == b""
+            assert sidecar.metric(closed, reason="too many connections") == 1
+            assert [each.recv(1) for each in (one, two, three)] == [b""] * 3
+        assert sidecar.metric(closed, reason="failed handshake") == 3
+        assert shown(address, authority.trusting()) == "server"
 
 
 def test_a_client_that_speaks_no_tls_harms_nobody(redis_db, tmp_path, authority):
