@@ -19,6 +19,7 @@ from edgeprofile_sidecar.tokens import Tokens
 
 DEPLOY = Path(__file__).resolve().parents[2] / "sidecar/deploy"
 CHART = DEPLOY / "helm/edgeprofile"
+OPERATIONS = DEPLOY.parents[1] / "docs/operations.md"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 KUBERNETES = ("1.29", "1.33")
@@ -119,6 +120,18 @@ def test_the_rules_have_what_alerts_need():
             assert rule["annotations"]["summary"]
 
 
+def test_the_rules_are_those_that_the_documentation_shows():
+    (group,) = yaml.safe_load((CHART / "files/rules.yaml").read_text())["groups"]
+    rules = {
+        rule["alert"]: (" ".join(rule["expr"].split()), rule.get("for", "0m"))
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    section = OPERATIONS.read_text().partition("\n## Alerts")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| `(EdgeProfile\w+)`[^|]*\| `([^`]+)` for (\w+) \|", section, re.MULTILINE)
+    assert {name: (query, wait) for name, query, wait in shown} == rules
+
+
 def test_the_dashboard_has_no_two_panels_in_one_place():
     panels = json.loads((CHART / "files/dashboard.json").read_text())["panels"]
     taken = set[tuple[int, int]]()
@@ -154,24 +167,110 @@ def test_the_parts_of_the_kustomization_are_yaml(file):
 def test_the_kustomization_puts_the_sidecar_beside_the_application():
     command = ["kubectl", "kustomize", str(DEPLOY / "kustomize/example")]
     documents = validated(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    (deployment,) = (each for each in documents if each["kind"] == "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
+    pod = the_pod(documents, "Deployment")
     (sidecar,) = pod["initContainers"]
+    check_the_sidecar(sidecar, pod)
     assert sidecar["restartPolicy"] == "Always"
-    assert {mount["name"] for mount in sidecar["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
     assert [container["name"] for container in pod["containers"]] == ["web"]
 
 
-@pytest.mark.skipif(shutil.which("helm") is None, reason="no helm here")
+def the_pod(documents: list[Any], kind: str) -> Any:
+    (found,) = (each for each in documents if each["kind"] == kind)
+    return found["spec"]["template"]["spec"]
+
+
+def check_the_sidecar(sidecar: Any, pod: Any) -> None:
+    """It has what it mounts and mounts what it has, may read its Secrets, and is as restricted as a pod can be."""
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert len(volumes) == len(pod["volumes"])
+    assert {mount["name"] for mount in sidecar["volumeMounts"]} == volumes.keys()
+    secrets = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    assert secrets
+    assert {secret["defaultMode"] for secret in secrets} == {0o440}
+    assert isinstance(pod["securityContext"]["fsGroup"], int), "root's group alone could read the Secrets"
+    context = sidecar["securityContext"]
+    assert context["runAsNonRoot"]
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert not context["allowPrivilegeEscalation"]
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    names = [variable["name"] for variable in sidecar["env"]]
+    assert len(set(names)) == len(names)
+    assert {sidecar[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} <= {
+        port["name"] for port in sidecar["ports"]
+    }
+
+
+@pytest.fixture
+def charts(tmp_path: Path) -> Path:
+    """A copy of the charts, the example with its dependency."""
+    copied = shutil.copytree(DEPLOY / "helm", tmp_path / "helm")
+    helm("dependency", "update", str(copied / "example"))
+    return copied
+
+
+def helm(*arguments: str) -> str:
+    done = subprocess.run(["helm", *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rendered(chart: Path, **settings: str) -> list[Any]:
+    return validated(helm("template", "ep", str(chart), *(f"--set={name}={value}" for name, value in settings.items())))
+
+
+NEEDED = {"config": "[[destinations]]", "tokensSecret": "tokens"}
+EXTRAS = {f"{name}.enabled": "true" for name in ("serviceMonitor", "podMonitor", "prometheusRule", "dashboard")}
+
+needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="no helm here")
+
+
+@needs_helm
 @pytest.mark.parametrize("expose", ["service", "hostPort", "socket"])
 def test_helm_renders_what_kubernetes_takes(expose):
-    given = {"config": "[[destinations]]", "tokensSecret": "tokens", "nodeLocal.expose": expose}
-    extras = ("serviceMonitor", "podMonitor", "prometheusRule", "dashboard")
-    settings = [
-        f"--set={name}={value}" for name, value in (*given.items(), *((f"{e}.enabled", "true") for e in extras))
-    ]
-    command = ["helm", "template", "ep", str(CHART), *settings]
-    assert len(validated(subprocess.run(command, check=True, capture_output=True, text=True).stdout)) >= 10
+    documents = rendered(CHART, **NEEDED, **EXTRAS, **{"nodeLocal.expose": expose, "secrets": "{redis,tls}"})
+    assert len(documents) >= 10
+    pod = the_pod(documents, "DaemonSet")
+    (sidecar,) = pod["containers"]
+    check_the_sidecar(sidecar, pod)
+    listen = {variable["name"]: variable.get("value") for variable in sidecar["env"]}["EDGEPROFILE_SIDECAR_LISTEN"]
+    assert listen.startswith("unix:") == (expose == "socket")
+
+
+@needs_helm
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_another_chart_can_put_it_into_its_pods(charts, native):
+    documents = rendered(charts / "example", **{"edgeprofile.sidecar.native": native})
+    assert {each["kind"] for each in documents} == {"ConfigMap", "Deployment", "PodMonitor"}
+    pod = the_pod(documents, "Deployment")
+    place = pod["initContainers"] if native == "true" else pod["containers"]
+    sidecar = next(container for container in place if container["name"] == "edgeprofile")
+    check_the_sidecar(sidecar, pod)
+    assert (sidecar.get("restartPolicy") == "Always") == (native == "true")
+
+
+@needs_helm
+def test_the_pod_monitor_finds_the_pods_that_a_chart_labels(charts):
+    by_kind = {each["kind"]: each for each in rendered(charts / "example")}
+    labels = by_kind["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    (wanted,) = by_kind["PodMonitor"]["spec"]["selector"]["matchExpressions"]
+    assert wanted["operator"] == "Exists"
+    assert wanted["key"] in labels
+
+
+@needs_helm
+def test_helm_finds_nothing_wrong(charts):
+    for chart, settings in ((charts / "edgeprofile", NEEDED), (charts / "example", {})):
+        given = [f"--set={name}={value}" for name, value in settings.items()]
+        assert "0 chart(s) failed" in helm("lint", "--strict", str(chart), *given)
+
+
+@needs_helm
+@pytest.mark.parametrize("missing", sorted(NEEDED))
+def test_helm_says_what_the_chart_needs(missing):
+    given = [f"--set={name}={value}" for name, value in NEEDED.items() if name != missing]
+    done = subprocess.run(["helm", "template", "ep", str(CHART), *given], check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"{missing} is needed" in done.stderr
 
 
 def test_the_image_is_without_root_shell_forms_and_tools():

@@ -115,6 +115,7 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
+{{/* Secrets are for root and for the pod's fsGroup: 0444 would let every other container's user read the tokens. */}}
 {{- define "edgeprofile.volumes" -}}
 - name: edgeprofile-config
   configMap:
