@@ -109,8 +109,20 @@ def test_a_browser_draws_it(sidecar):
     assert re.search(r'id="state"[^>]*>ready<', drawn)
     assert "2Dest" in drawn
     assert "promised 1.00 s" in drawn
-    assert "features: in 100.0% of the profiles read" in drawn
+    assert re.search(r"features</span><span[^>]*>in 100.0%<", drawn)
     assert drawn.count('class="curve"') == 5
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_a_proof_that_is_too_old_is_no_broken_promise(redis_db, tmp_path):
+    config = configuration(tmp_path, redis_db.address, token(TOKEN), cache={"maxStaleness": "200ms"})
+    with running(config) as sidecar:
+        sidecar.settle(ASKED, TOKEN)
+        with redis_db.paused():
+            until(lambda: any((p["staleness"] or 0) > 0.5 for p in sidecar.admin("/statusz/data").json["points"][-1:]))
+            drawn = browse(sidecar.sidecar.addresses.admin, "--dump-dom").decode()
+    assert "past 200 ms: lookups wait for Redis" in drawn
+    assert re.search(r'id="state"[^>]*>not ready<', drawn)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
