@@ -13,6 +13,7 @@ from edgeprofile.encoded import EncodedProfile
 from edgeprofile.errors import (
     AccessDenied,
     AmbiguousDestination,
+    CircuitOpen,
     ClosedError,
     ConfigurationError,
     EdgeProfileError,
@@ -41,6 +42,7 @@ __all__ = [
     "AccessDenied",
     "AmbiguousDestination",
     "AsyncClient",
+    "CircuitOpen",
     "Client",
     "ClosedError",
     "Config",

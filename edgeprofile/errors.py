@@ -14,7 +14,8 @@
     │   ├── ReadOnlyProfile             a profile was to be changed in place (also a TypeError)
     │   └── ClosedError                 the client was used after it was closed
     └── ServiceError                    Redis, or the way to it, misbehaved (destination, node, since)
-        ├── RedisUnavailable            no connection, or the circuit is open: nothing was asked
+        ├── RedisUnavailable            no connection could be had, or it was lost before the answer
+        │   ├── CircuitOpen             Redis has not answered for a while: nothing was asked
         │   └── LookupTimeout           the lookup's deadline passed (also a TimeoutError)
         ├── Overloaded                  a limit of this process was reached (limit, option)
         ├── AccessDenied                authentication failed, or a right is missing (grant)
@@ -32,6 +33,7 @@ from __future__ import annotations
 __all__ = [
     "AccessDenied",
     "AmbiguousDestination",
+    "CircuitOpen",
     "ClosedError",
     "ConfigurationError",
     "EdgeProfileError",
@@ -147,6 +149,10 @@ class ServiceError(EdgeProfileError):
 
 class RedisUnavailable(ServiceError, ConnectionError):
     """No connection to Redis could be had, or it was lost before the answer; the cause is chained."""
+
+
+class CircuitOpen(RedisUnavailable):
+    """Redis has not answered for ``since`` seconds: nothing was asked, so that nobody waits in vain; try again soon."""
 
 
 class LookupTimeout(RedisUnavailable, TimeoutError):

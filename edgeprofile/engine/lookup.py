@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from edgeprofile.engine.batch import Batch, given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
-from edgeprofile.errors import EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
+from edgeprofile.errors import CircuitOpen, EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.refusals import Redirected
 
@@ -233,11 +233,11 @@ class Lookups:
             fill.where = node
             return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
 
-    def _refused(self, node: Node, now: float) -> RedisUnavailable:
+    def _refused(self, node: Node, now: float) -> CircuitOpen:
         """Fail fast: the circuit is open."""
         self._engine.counters.fetch_errors["CircuitOpen"] += 1
         since = now - (node.breaker.since or now)
-        refused = RedisUnavailable(
+        refused = CircuitOpen(
             f"{node.name} has not answered for {since:.1f} s; it is tried again soon ({node.breaker.cause})",
             node=node.name,
             since=since,
