@@ -287,6 +287,7 @@ class Engine:
             entry = self.cache.find(*identity[:4])
             if entry is None or not servable(entry, self.clock()):
                 return None
+            entry.used = True
             self.counters.hits += 1
             return Answer(entry.raw, entry.sent, entry)
 

@@ -73,9 +73,14 @@ class Lookups:
 
     def read(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a thread. ``deadline`` is on the engine's clock. Raises the `ServiceError` family."""
+        return self._read(identity, deadline, counts=True)
+
+    def _read(self, identity: Identity, deadline: float, *, counts: bool) -> Answer:
+        """Try until there is an answer, or no time, or no sense in it; ``counts``: the lookup is not counted yet."""
         attempt = 0
         while True:
-            outcome = self._try(identity, deadline)
+            outcome = self._try(identity, deadline, counts=counts)
+            counts = False
             if isinstance(outcome, Redirected) and outcome.ask:
                 outcome = self._ask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
@@ -98,13 +103,17 @@ class Lookups:
             outcomes = [(plan.identity, self._thread_outcome(plan, deadline)) for plan in plans]
         finally:
             self._leave(plans)
-        return [out if isinstance(out, Answer) else self.read(who, deadline) for who, out in outcomes]
+        return [out if isinstance(out, Answer) else self._read(who, deadline, counts=False) for who, out in outcomes]
 
     async def aread(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a task; as `read`."""
+        return await self._aread(identity, deadline, counts=True)
+
+    async def _aread(self, identity: Identity, deadline: float, *, counts: bool) -> Answer:
         attempt = 0
         while True:
-            outcome = await self._atry(identity, deadline)
+            outcome = await self._atry(identity, deadline, counts=counts)
+            counts = False
             if isinstance(outcome, Redirected) and outcome.ask:
                 outcome = await self._aask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
@@ -118,7 +127,9 @@ class Lookups:
     async def aread_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a task; as `read_many`."""
         outcomes = await self._atry_many(identities, deadline)
-        return [out if isinstance(out, Answer) else await self.aread(who, deadline) for who, out in outcomes]
+        return [
+            out if isinstance(out, Answer) else await self._aread(who, deadline, counts=False) for who, out in outcomes
+        ]
 
     async def aread_each(self, identities: Iterable[Identity], deadline: float) -> list[Answer | EdgeProfileError]:
         """As `aread_many`, with the error of a profile in its place."""
@@ -137,13 +148,13 @@ class Lookups:
 
     async def _aread_again(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
         try:
-            return await self.aread(identity, deadline)
+            return await self._aread(identity, deadline, counts=False)
         except EdgeProfileError as error:
             return error
 
-    def _try(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
+    def _try(self, identity: Identity, deadline: float, *, counts: bool) -> Answer | EdgeProfileError:
         try:
-            plan = self._plan(identity, ThreadWaiter, own=False)
+            plan = self._plan(identity, ThreadWaiter, own=False, counts=counts)
         except RedisUnavailable as error:
             return error
         if plan.mine:
@@ -153,9 +164,9 @@ class Lookups:
         finally:
             self._leave((plan,))
 
-    async def _atry(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
+    async def _atry(self, identity: Identity, deadline: float, *, counts: bool) -> Answer | EdgeProfileError:
         try:
-            plan = self._plan(identity, TaskWaiter, own=True)
+            plan = self._plan(identity, TaskWaiter, own=True, counts=counts)
         except RedisUnavailable as error:
             return error
         try:
@@ -203,22 +214,23 @@ class Lookups:
     def _plan_or_none(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
         """A plan without a fill where no node is known yet: that profile is looked up by itself."""
         try:
-            return self._plan(identity, kind, own=own)
+            return self._plan(identity, kind, own=own, counts=True)
         except RedisUnavailable:
             return _Plan(identity, None, None, None, mine=False)
 
-    def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
+    def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool, counts: bool) -> _Plan[Waiter]:
         """Decide under the lock; ``own``: also those who fetch themselves have to be woken."""
         engine = self._engine
-        node = engine.node(identity)
+        node = self._node(identity, counts=counts)
         keeper = node.keeper
         now = engine.clock()
         with engine.lock:
             entry = keeper.find(identity, now)
             if entry is not None:
-                engine.counters.hits += 1
+                engine.counters.hits += counts
+                entry.used = True
                 return _Plan(identity, Answer(entry.raw, entry.sent, entry), None, None, mine=False)
-            engine.counters.misses += 1
+            engine.counters.misses += counts
             fill = keeper.join(identity, now)
             if fill is not None:
                 self._admit(engine.waiters, self._limits.max_waiters, "limits.maxWaiters")
@@ -227,15 +239,25 @@ class Lookups:
                 return _Plan(identity, None, fill, kind(fill), mine=False)
             self._admit(engine.in_flight, self._limits.max_in_flight, "limits.maxInFlight")
             if not node.breaker.admits(now):
+                if counts:
+                    engine.counters.fetch_errors[CircuitOpen.__name__] += 1
                 raise self._refused(node, now)
             engine.in_flight += 1
             fill = keeper.begin(identity, now)
             fill.where = node
             return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
 
-    def _refused(self, node: Node, now: float) -> CircuitOpen:
+    def _node(self, identity: Identity, *, counts: bool) -> Node:
+        try:
+            return self._engine.node(identity)
+        except RedisUnavailable:
+            with self._engine.lock:
+                self._engine.counters.misses += counts
+            raise
+
+    @staticmethod
+    def _refused(node: Node, now: float) -> CircuitOpen:
         """Fail fast: the circuit is open."""
-        self._engine.counters.fetch_errors["CircuitOpen"] += 1
         since = now - (node.breaker.since or now)
         refused = CircuitOpen(
             f"{node.name} has not answered for {since:.1f} s; it is tried again soon ({node.breaker.cause})",

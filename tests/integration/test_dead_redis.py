@@ -37,6 +37,28 @@ def test_a_server_that_never_answers_costs_a_few_deadlines_and_then_nothing(make
     until(lambda: answers(client), 10, "lookups are answered again")
 
 
+def test_a_lookup_that_fails_fast_is_one_miss_however_many_are_asked_for(make_client, redis_db):
+    client = make_client(configuration(redis_db.address, limits={"timeout": "200ms"}))
+    client.start()
+    with redis_db.paused():
+        for n in range(3):
+            attempt(client, f"slow{n}")
+        before = client.stats()
+        with pytest.raises(edgeprofile.RedisUnavailable):
+            client.get_many("user", "email", ["a", "b", "c"])
+        after = client.stats()
+    assert after.misses - before.misses == 3
+
+
+def test_a_lookup_whose_connection_is_lost_again_and_again_is_one_miss(make_client, redis_db):
+    client = make_client(configuration(redis_db.address))
+    client.start()
+    redis_db.kill()
+    before = client.stats().misses
+    attempt(client, "lost")
+    assert client.stats().misses - before == 1
+
+
 def answers(client):
     try:
         client.get("user", "email", f"{time.monotonic()}")
