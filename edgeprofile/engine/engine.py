@@ -7,12 +7,10 @@ engine's thread only listens: feeds, heartbeats, and refreshes of what changed.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import random
 import threading
 import time
-import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +21,7 @@ from edgeprofile.core.keeper import Policy, servable
 from edgeprofile.engine.audit import Auditor
 from edgeprofile.engine.batch import Batch, Fetch
 from edgeprofile.engine.cluster import Cluster
+from edgeprofile.engine.lifetime import ENGINES, PARENTS
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
 from edgeprofile.engine.session import Session, for_operators
@@ -263,7 +262,7 @@ class Engine:
             node.sever()
         for session in self._sessions.values():
             session.sever()
-        _PARENTS.append((self._thread, self.upstreams, self._sessions))
+        PARENTS.append((self._thread, self.upstreams, self._sessions))
         self.cache.clear()
         if not self.closed:
             self._build()
@@ -375,8 +374,12 @@ class Engine:
         if thread is None:
             for batch in batches:
                 batch.fail(ClosedError("the client was closed"))
-        else:
+            return
+        try:
             thread.call(lambda: self._stream(batches))
+        except RuntimeError as error:  # the client is being closed: its loop is closed already
+            for batch in batches:
+                batch.fail(error)
 
     def _stream(self, batches: list[Batch]) -> None:
         for batch in batches:
@@ -403,22 +406,34 @@ class Engine:
         """Fetches ended: keep what may be kept, and wake whoever waits. The first end of a fetch counts."""
         now = self.clock()
         waiters = []
-        refreshes = 0
+        refreshed = []
         with self.lock:
             for fill, result in settled:
                 if fill.outcome is not None:
                     continue
                 fill.outcome = self._outcome(node, fill, result, now)
                 waiters += fill.waiters
-                refreshes += fill.refresh
+                if fill.refresh:
+                    refreshed.append(fill.identity)
                 self.in_flight -= 1
         for wake in waiters:
             try:
                 wake()
             except RuntimeError:  # the event loop of this one is closed; the others still wait
                 continue
-        if refreshes:
-            self.refresher.ended(refreshes)
+        if refreshed:
+            self._on_loop(lambda: self.refresher.ended(refreshed))
+
+    def _on_loop(self, call: Callable[[], None]) -> None:
+        """Call on the engine's loop: now if this is its thread, else soon; never once the client is closed."""
+        thread = self._thread
+        if thread is None:
+            return
+        if thread.inside:
+            call()
+            return
+        with suppress(RuntimeError):  # the loop is closed
+            thread.call(call)
 
     def contribute(self, node: Node, settled: Settled) -> None:
         """Fetches that somebody else carries, too, ended here; what went wrong here is no end of theirs."""
@@ -447,11 +462,11 @@ class Engine:
         elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
             node.breaker.failed(now, result)
 
-    def _fetch_again(self, identities: list[Identity]) -> int:
-        """Begin refreshes, on the engine's loop; how many began."""
+    def _fetch_again(self, identities: list[Identity]) -> list[Identity]:
+        """Begin refreshes, on the engine's loop; those that began."""
         fills = self.begin(identities, refresh=True)
         self._stream(self.batches(fills))
-        return len(fills)
+        return [fill.identity for fill in fills]
 
     def begin(self, identities: Iterable[Identity], *, refresh: bool) -> list[Fill]:
         """Register fetches that nobody waits for, of what is neither cached nor being read, to be sent next."""
@@ -479,23 +494,3 @@ _LAST_WORDS: Final = 5.0
 """Seconds that the interpreter's exit waits for a client that is being closed."""
 _SWEEP_EVERY: Final = 0.5
 _SWEEP_BUDGET: Final = 2048
-
-ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for engine in list(ENGINES):
-        engine.after_fork()
-
-
-@atexit.register
-def _retire_all() -> None:
-    for engine in list(ENGINES):
-        engine.retire()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-_PARENTS: list[Any] = []
-"""What forked children inherited and must not touch, not even to free it."""
