@@ -64,10 +64,12 @@ _RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "lat
 _STEADY: Final = 5.0
 """Seconds for which an epoch must have been proved before the one after it may begin without a longer pause."""
 _BUSY: Final = frozenset({"BUSY", "LOADING"})
-_UNSEEN: Final = (
-    "a heartbeat was written, and what was sent behind it came back, but its events did not: "
-    "check CONFIG GET notify-keyspace-events"
-)
+_UNSEEN: Final = {
+    False: "a heartbeat was written, and what was sent behind it came back, but its events did not: "
+    "check CONFIG GET notify-keyspace-events",
+    True: "a heartbeat was written, and what was sent behind it came back, but its invalidation did not: "
+    "does something between here and the server keep RESP3 pushes back?",
+}
 _LATE: Final = "no heartbeat has come back in time: until one does, every value is read again after maxStaleness"
 
 
@@ -367,7 +369,7 @@ class Session:
         authority = self._node.keeper.authority
         if self._pulse.proof is Proof.CANARY:
             if authority.answered and int(text) == authority.replies:
-                raise Gap("beat unseen", _UNSEEN, node=self._node.name)
+                raise Gap("beat unseen", _UNSEEN[self._tracking], node=self._node.name)
         elif self._inspector.blind and not self._heard:
             self._in_doubt()
         else:

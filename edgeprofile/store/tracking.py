@@ -40,7 +40,6 @@ class TrackingFeed(Feed):
         super().__init__(endpoint, subscription, listener)
         self._greetings = 2
         self._pings: deque[tuple[bytes, bool]] = deque()
-        self.client_id = 0
 
     def ping(self, text: bytes) -> None:
         """Send a fence. Its answer may overtake an invalidation, so a second one is sent when it comes."""
@@ -70,6 +69,8 @@ class TrackingFeed(Feed):
         if frame[1] is None:
             raise Flushed(f"the data set of {self._endpoint.name} was flushed", node=self._endpoint.name)
         keys: list[bytes] = frame[1]
+        if type(keys) is not list:
+            raise self._violation("invalidated what is no list of keys")
         for prefix in self._subscription.patterns:
             concerned = [key for key in keys if key.startswith(prefix)]
             if concerned:
@@ -81,8 +82,6 @@ class TrackingFeed(Feed):
     def _answered(self, frame: Any) -> None:
         if self._greetings:
             self._greetings -= 1
-            if isinstance(frame, dict):
-                self.client_id = frame.get(b"id", 0)
             if not self._greetings:
                 self._listener.feed_subscribed()
         elif self._pings and frame == self._pings[0][0]:

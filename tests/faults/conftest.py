@@ -8,10 +8,8 @@ import pytest
 
 from tests.support.callers import KINDS, Caller, Kind
 from tests.support.proxy import Proxy
-from tests.support.rig import Mode, Rig
+from tests.support.rig import MODES, Mode, Rig
 from tests.support.servers import Server
-
-MODES: tuple[Mode, ...] = ("keyspace",)
 
 
 @pytest.fixture(params=MODES)

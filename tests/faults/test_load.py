@@ -191,7 +191,7 @@ def test_fault_35_a_fleet_that_loses_its_feeds_comes_back_one_by_one_and_reads_o
     reads = len(rig.proxy.data.seen("HGETALL"))
     known = len(rig.proxy.feed.ever)
     arrivals = Arrivals(rig, known)
-    rig.server.kill_clients("pubsub")
+    rig.server.kill_listeners()
     until(lambda: arrivals.take() >= 13, 10, "all listen again")
     until(lambda: all(client.status()["2Dest"].ready for client in fleet), 10, "all are live")
     assert len(rig.proxy.data.seen("HGETALL")) == reads, "nothing was read that nobody asked for"

@@ -137,7 +137,7 @@ class Chaos:
             "swapped": self._swapped,
             "reloaded": lambda: _done(self._server.command("DEBUG", "RELOAD")),
             "data clients killed": lambda: _done(self._server.kill_clients("normal")),
-            "feed clients killed": lambda: _done(self._server.kill_clients("pubsub")),
+            "feed clients killed": lambda: _done(self._server.kill_listeners()),
             "script that blocks": self._script,
         }
         switched = {

@@ -9,6 +9,7 @@ Every read is checked against every write when the traffic ends, and once more w
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections import Counter
@@ -18,7 +19,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import cycle
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
+
+import pytest
 
 from edgeprofile import AsyncClient, Client, EdgeProfileError, Profile, Stats
 from edgeprofile.metrics import DestinationStatus
@@ -30,11 +33,22 @@ from tests.support.recorder import History, Reader, Writer, fields
 from tests.support.servers import Server
 from tests.support.wait import until
 
+T = TypeVar("T")
 Mode = Literal["keyspace", "tracking"]
+MODES: tuple[Mode, ...] = ("keyspace", "tracking")
 
 NAMES = ("ada", "ben", "cai", "dot")
 QUIET = "quiet"
 _BREATH = 0.0005  # seconds between two reads of a reader
+
+
+only_keyspace = pytest.mark.parametrize("mode", ["keyspace"], indirect=True)
+only_tracking = pytest.mark.parametrize("mode", ["tracking"], indirect=True)
+
+
+def sized(quick: T, literal: T) -> T:
+    """How large a fault is: as the list of faults has it with `EDGEPROFILE_TEST_DEPTH=deep`, else what shows the same."""
+    return literal if os.environ.get("EDGEPROFILE_TEST_DEPTH") == "deep" else quick
 
 
 def key_of(name: str) -> str:

@@ -230,6 +230,17 @@ class Server:
         """Close the connections of that kind, except the administrator's; returns how many."""
         return int(self.command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"))
 
+    @property
+    def listeners(self) -> list[int]:
+        """Ids of the clients that have subscribed, or are told of changed keys in broadcast mode."""
+        lines = self.command("CLIENT", "LIST").decode().splitlines()
+        clients = [dict(word.split("=", 1) for word in line.split()) for line in lines]
+        return [int(client["id"]) for client in clients if {"P", "B"} & set(client["flags"])]
+
+    def kill_listeners(self) -> int:
+        """Close the connections of all listeners; returns of how many."""
+        return sum(int(self.command("CLIENT", "KILL", "ID", number)) for number in self.listeners)
+
     def snapshot(self) -> None:
         """Write the data set to disk; a later `restart` begins with it."""
         self.command("SAVE")
