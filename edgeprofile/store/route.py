@@ -38,16 +38,16 @@ class Route:
 
     def connect(self, timeout: float) -> socket.socket:
         """A blocking socket. Raises `OSError`, `TimeoutError` after ``timeout`` seconds, and `ConfigurationError`."""
+        context = self._tls.context() if self._tls is not None else None  # the system's authorities: 0.2 s of reading
         deadline = time.monotonic() + timeout
-        context = self._tls.context() if self._tls is not None else None
         places = self._names.resolve(timeout) if self._names is not None else self._unix()
         plain = _first(places, deadline)
         return self._wrapped(plain, context, deadline) if context is not None else plain
 
     async def attach(self, protocol: asyncio.Protocol, timeout: float) -> None:
         """Connect a protocol of the running loop. Raises as `connect` does."""
-        deadline = time.monotonic() + timeout
         context = self._tls.context() if self._tls is not None else None
+        deadline = time.monotonic() + timeout
         places = await self._names.aresolve(timeout) if self._names is not None else self._unix()
         plain = await _afirst(places, deadline)
         try:
