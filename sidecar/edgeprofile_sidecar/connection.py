@@ -101,6 +101,8 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket, or none where aiohttp goes on with what it held back."""
+        if self._unread and self.transport is not None and not self.transport.get_write_buffer_size():
+            self._unread = 0  # all was read since the buffer was last looked at
         if self._lane is not None and data:
             data = self._overtake(self._lane, data)
             if not data:
@@ -131,8 +133,11 @@ class Connection(web.RequestHandler):
         return data[taken.bytes :] if taken.bytes else data
 
     def _at_rest(self) -> bool:
-        """Whether aiohttp has been given nothing yet, or has answered it all and waits."""
-        if self._close or self._force_close:
+        """Whether aiohttp has been given nothing yet, or has answered it all and waits, and the answers are read.
+
+        Where they are not, aiohttp takes over, which waits for their reader before it goes on.
+        """
+        if self._close or self._force_close or self._paused:
             return False
         waiter = self._waiter
         return not self._given or (waiter is not None and not waiter.done() and not self._messages)
@@ -153,6 +158,11 @@ class Connection(web.RequestHandler):
         if self._held:
             self._held = False
             super().resume_reading(resume_parser)
+
+    def resume_writing(self) -> None:
+        """Go on with answers that were held back: enough was read, however much is written again before anyone looks."""
+        self._unread = 0
+        super().resume_writing()
 
     def begin(self) -> None:
         """The head of a request is complete and its answer begins."""
@@ -178,10 +188,12 @@ class Connection(web.RequestHandler):
         """Whether the other side has been reading one answer for so long; to be asked now and then.
 
         The loop counts a write as unread until the last byte of it is gone, so that progress shows between answers only.
+        It shows where less is left than before; more is what more requests make of it, without anybody reading.
         """
         unread = self.transport.get_write_buffer_size() if self.transport is not None else 0
-        if unread == 0 or unread != self._unread:
-            self._unread, self._unread_since = unread, now
+        if unread == 0 or unread < self._unread or self._unread == 0:
+            self._unread_since = now
+        self._unread = unread
         return unread > 0 and now - self._unread_since >= seconds
 
     def handle_error(

@@ -40,6 +40,8 @@ _SILENT: Final = frozenset({b"accept", b"accept-encoding", b"accept-language", b
 _FRAMING: Final = frozenset({b"connection", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade"})
 """Headers that may change where a request ends, or what happens after it."""
 _LONGEST_HEAD: Final = 2_048
+_MOST_AT_ONCE: Final = 1 << 20
+"""Bytes of answers; who asks for more in a row gets them from aiohttp, one by one, as they are read."""
 _DIGITS: Final = 7
 _REMEMBERED: Final = 1_024
 
@@ -91,13 +93,13 @@ class Lane:
         """
         answers: list[bytes] = []
         tally: list[tuple[str, float]] = []
-        position = 0
+        position = written = 0
         rest = Rest.WHOLE
         while position < len(data):
             begun = perf_counter()
             end = data.find(b"\r\n\r\n", position, position + _LONGEST_HEAD) + 4
             head = self._head(data[position:end]) if end > 3 else None
-            if head is None:
+            if head is None or written > _MOST_AT_ONCE:
                 return _NOTHING
             after = end + head.length
             wire = self._hot(head, data[end:after]) if free and after <= len(data) else None
@@ -105,6 +107,7 @@ class Lane:
                 rest = self._rest(head, len(data) - after, free=free)
                 break
             answers.append(wire)
+            written += len(wire)
             tally.append((head.route, perf_counter() - begun))
             position = after
         if rest is Rest.UNCERTAIN:

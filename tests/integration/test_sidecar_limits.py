@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -138,6 +139,36 @@ def test_who_does_not_read_is_cut_off(config, redis_db):
         )
         until(lambda: sidecar.metric("edgeprofile_http_connections") == 0, message="it is gone")
         assert sidecar.ask(ASKED, TOKEN).status == 200
+
+
+def test_who_goes_on_asking_without_reading_is_cut_off(config, redis_db):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 3_000}))
+    with running(config(writeTimeout="500ms")) as sidecar, sidecar.connect() as deaf:
+        sidecar.settle(ASKED, TOKEN)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setblocking(False)
+        most = 0
+
+        def cut_off() -> bool:
+            nonlocal most
+            with suppress(OSError):  # full, or closed
+                deaf.send(raw(ASKED) * 10)
+            most = max(most, sidecar.unread())
+            return sidecar.metric("edgeprofile_http_closed_total", reason="slow reader") == 1
+
+        until(cut_off, message="it is cut off")
+        assert most < 1 << 19
+
+
+def test_many_requests_at_once_are_answered_as_they_are_read(config, redis_db):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 100_000}))
+    with running(config()) as sidecar, sidecar.connect() as deaf:
+        sidecar.settle(ASKED, TOKEN)
+        deaf.sendall(raw(ASKED) * 200)
+        until(sidecar.unread, message="an answer")
+        assert sidecar.unread() < 4 << 20
+        answers = Answers(deaf)
+        assert [answers.next()[0] for _ in range(200)] == [200] * 200
 
 
 def test_who_reads_slowly_is_served(config, redis_db):

@@ -127,6 +127,15 @@ class RunningSidecar:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
+    def unread(self) -> int:
+        """Bytes of answers that the process holds for those who do not read them, most on one connection."""
+
+        async def held() -> int:
+            transports = [each.transport for each in self.sidecar._listener.server.connections]  # noqa: SLF001
+            return max((each.get_write_buffer_size() for each in transports if each is not None), default=0)
+
+        return asyncio.run_coroutine_threadsafe(held(), self._loop).result(_PATIENCE)
+
     def drain(self) -> None:
         """Do what the first SIGTERM does, and return when it is done."""
         asyncio.run_coroutine_threadsafe(self.sidecar.drain(), self._loop).result(_PATIENCE)

@@ -138,6 +138,13 @@ def test_nothing_is_answered_that_arrives_with_something_uncertain(lane):
     assert lane.answer(HOT + b"good" + b"GET") == ([], 0, Rest.UNCERTAIN)
 
 
+def test_more_than_a_mebibyte_of_answers_is_not_made_at_once(lane):
+    size = len(lane.answer(HOT + b"good").answers[0])
+    few = (1 << 20) // size
+    assert len(lane.answer((HOT + b"good") * few).answers) == few
+    assert lane.answer((HOT + b"good") * (few + 2)) == ([], 0, Rest.UNCERTAIN)
+
+
 @pytest.mark.parametrize("cut", range(len(HOT), len(HOT) + 4))
 def test_the_body_of_a_hot_request_is_awaited(lane, cut):
     assert lane.answer((HOT + b"good")[:cut]).rest is Rest.AWAITED
