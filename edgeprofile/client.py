@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.bundles import AsyncBundle, Bundle, projection
 from edgeprofile.encoded import EncodedReads
-from edgeprofile.engine.subscribers import Changes
 from edgeprofile.face import Face
 from edgeprofile.hits import MISS, BoundHits
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from edgeprofile.config import Config
     from edgeprofile.engine import Engine
     from edgeprofile.engine.lookup import Answer
+    from edgeprofile.engine.subscribers import Changes
     from edgeprofile.engine.warming import Known
     from edgeprofile.profile import Profile
 
@@ -359,6 +359,8 @@ class AsyncClient(Face):
 
         Raises `InvalidIdentity`, `UnknownDestination`, `AmbiguousDestination`.
         """
+        from edgeprofile.engine.subscribers import Changes  # noqa: PLC0415 (it brings the engine and asyncio along)
+
         identities = [self._identity(entity, id_type, value, destination) for id_type, value in ids]
         self._engine.start()
         names = {key: (each.id_type, each.value) for each in identities for key in each.keys}

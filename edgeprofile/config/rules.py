@@ -6,7 +6,6 @@ Each rule yields complaints: the dotted path of an option and what is wrong with
 from __future__ import annotations
 
 import re
-import ssl
 from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -118,6 +117,8 @@ def _tls(redis: RedisConfig) -> Iterator[Complaint]:
         yield "clientCertificate", "needs secure = true: without TLS nobody reads it"
     if not redis.secure or not redis.ca_certificate.strip():
         return
+    import ssl  # noqa: PLC0415 (costs more to import than the rest of the configuration; few need it)
+
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=redis.ca_certificate)
     except ssl.SSLError as error:

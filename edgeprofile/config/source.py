@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -86,6 +85,8 @@ def from_mapping(data: Mapping[str, Any], source: str = "mapping") -> Config:
 def _draft(path: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Draft:
     if not path:
         return Draft({}, env=env)
+    import tomllib  # noqa: PLC0415 (for those who have a file)
+
     file = Path(path)
     try:
         data = tomllib.loads(file.read_text("utf-8-sig"))

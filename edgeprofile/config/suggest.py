@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +12,8 @@ __all__ = ["alike", "did_you_mean", "nearest"]
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``; ``max_bytes`` and ``maxbytes`` are like ``maxBytes``."""
+    import difflib  # noqa: PLC0415 (for those who mistype)
+
     by_shape = {_squashed(candidate): candidate for candidate in known}
     found = difflib.get_close_matches(_squashed(name), by_shape, n=1, cutoff=0.7)
     return by_shape[found[0]] if found else None

