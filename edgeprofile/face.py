@@ -116,13 +116,16 @@ class Face:
             raise InvalidIdentity("values must be an iterable of ids, not one id: pass [value]", member="value")
         values = list(given)
         target = self._engine.target(destination)
-        if destination is None and model is None and kind is None and all(type(value) is str for value in values):
-            found, values = self._hits.get_many(entity, id_type, values)
+        if destination is None and model is None and kind is None:
+            found, missing = self._hits.get_many(entity, id_type, values)
+            if not missing:
+                return found, {}
         else:
-            found = {}
+            found, missing = {}, values
             if self._sampler is not None:
                 self._sampler.looked_up(entity, id_type, values, destination)
-        return found, {value: target.identity(entity, id_type, value) for value in values}
+        identities = {value: target.identity(entity, id_type, value) for value in missing}
+        return {**dict.fromkeys(values), **found}, identities
 
     def _deadline(self, timeout: float | None) -> float:
         return self._engine.clock() + (self._engine.config.limits.timeout if timeout is None else timeout)

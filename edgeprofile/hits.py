@@ -104,23 +104,27 @@ def _many(
 
     def get_many(entity: str, id_type: str, values: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
         nonlocal hits
-        found = dict.fromkeys(values)
         try:
             entries = tree[entity][id_type]
         except (KeyError, TypeError):
-            return found, list(found)
+            return {}, list(values)
+        found: dict[str, Any] = {}
         missing = []
         now = clock()
-        for value in found:
-            entry = entries.get(value)
-            if entry is not None and now < entry.ready_until:
-                data = entry.data
-                if now < entry.lease.until:
-                    entry.used = True
-                    found[value] = data
-                    continue
+        for value in values:
+            try:
+                entry = entries[value]
+                if now < entry.ready_until:
+                    data = entry.data
+                    if now < entry.lease.until:
+                        if not entry.used:
+                            entry.used = True
+                        found[value] = data
+                        continue
+            except (KeyError, TypeError):
+                pass
             missing.append(value)
-        hits += len(found) - len(missing)
+        hits += len(found)
         return found, missing
 
     def rebind(new: Tree) -> None:

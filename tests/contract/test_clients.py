@@ -136,6 +136,27 @@ def test_many_profiles_in_one_round_trip(client, redis_db):
     assert client.get_many("user", "email", []) == {}
 
 
+def test_many_profiles_keep_the_order_given_however_few_are_cached(client, redis_db):
+    write(redis_db, a=1)
+    write(redis_db, key="1Wsp:2Dest:user:email:b@x.org", b=2)
+    cached(client)
+    asked = ["nobody", "ada@example.com", "b@x.org", "ada@example.com", "nobody"]
+    found = {"nobody": None, "ada@example.com": {"m": {"a": 1}}, "b@x.org": {"m": {"b": 2}}}
+    assert list(client.get_many("user", "email", iter(asked)).items()) == list(found.items())
+    assert list(client.get_many("user", "email", asked).items()) == list(found.items())
+    hits = client.stats().hits
+    assert client.get_many("user", "email", asked[1:4]) == dict(list(found.items())[1:])
+    assert client.stats().hits == hits + 2
+
+
+@pytest.mark.parametrize("value", [7, None, b"x", ["ada@example.com"], ""])
+def test_no_value_among_many_may_be_no_id(client, redis_db, value):
+    write(redis_db, a=1)
+    cached(client)
+    with pytest.raises(edgeprofile.InvalidIdentity):
+        client.get_many("user", "email", ["ada@example.com", value])
+
+
 def test_one_id_is_not_many(client):
     with pytest.raises(edgeprofile.InvalidIdentity, match=r"pass \[value\]"):
         client.get_many("user", "email", "ada@example.com")
