@@ -131,11 +131,14 @@ class Keeper:
         return [entry for entry in dropped if entry is not None]
 
     def touched(self, source: Source, keys: list[bytes]) -> list[Entry]:
-        """Events named these keys, of one destination: as `changed`, for a run of events of which few concern us."""
+        """Events named these keys, of one destination: as `changed`, for a run of events of which few concern us.
+
+        A key that is named again in the run is changed once, where it was named first.
+        """
         known = self.fills.keys()
         concerned = [key for key in keys if key in known] if known else []
         concerned += self._cached(source, keys)
-        return [entry for key in concerned for entry in self.changed(source.identities(key), key)]
+        return [entry for key in dict.fromkeys(concerned) for entry in self.changed(source.identities(key), key)]
 
     def _cached(self, source: Source, keys: list[bytes]) -> list[bytes]:
         """The keys of which an entry may be there: all that begin as a cached id type's keys do, and end as an id of it."""

@@ -138,6 +138,19 @@ def test_an_event_drops_the_entry_and_spoils_the_fetch(live, key):
     assert (live.poisoned, live.refused) == (1, 1)
 
 
+def test_a_key_that_a_run_names_again_is_changed_once(live, monkeypatch):
+    names = [who(f"{n}") for n in range(3)]
+    entries = [kept(live, name) for name in names]
+    live.begin(names[1], 11.0)
+    changed = []
+    before = live.changed
+    monkeypatch.setattr(live, "changed", lambda ids, key: changed.append(key) or before(ids, key))
+    run = [names[n].keys[0] for n in (2, 1, 2, 0, 1, 2)]
+    assert live.touched(Source(), run) == [entries[1], entries[2], entries[0]]
+    assert changed == [names[n].keys[0] for n in (1, 2, 0)]
+    assert live.poisoned == 1
+
+
 def test_events_of_others_touch_nothing(live):
     entry = kept(live)
     assert live.touched(Source(), [*BOB.keys, b"w:d:user:id:ada:x", b"w:d:user:id:\xff", b""]) == []
