@@ -51,18 +51,20 @@ class _Default:
         self.use(make_engine(config))
 
     def use(self, engine: Engine) -> None:
-        """Use this engine from now on."""
-        self.close()
+        """Use this engine from now on; nobody meets a moment without one, in which to make another."""
         with self._lock:
+            before = self._clients
             self._install(engine)
+        if before is not None:
+            before[0].close()
 
     def close(self) -> None:
         """Close the clients; the next use makes new ones."""
         with self._lock:
-            clients, self._clients = self._clients, None
+            before, self._clients = self._clients, None
             self.hits.rebind({})
-        if clients is not None:
-            clients[0].close()
+        if before is not None:
+            before[0].close()
 
     def _both(self) -> tuple[Client, AsyncClient]:
         clients = self._clients
@@ -73,8 +75,9 @@ class _Default:
 
     def _install(self, engine: Engine) -> tuple[Client, AsyncClient]:
         self._clients = Client(engine), AsyncClient(engine)
-        if engine.auditor is None:  # its clients count what they audit, so all lookups go there
-            self.hits.rebind(engine.default_tree())
+        # Where there is an auditor, its clients count what they audit, so all lookups go there.
+        self.hits.rebind(engine.default_tree() if engine.auditor is None else {})
+        if engine.auditor is None:
             engine.on_fork(lambda: self.hits.rebind(engine.default_tree()))
         return self._clients
 

@@ -131,7 +131,7 @@ class RunningSidecar:
         """Bytes of answers that the process holds for those who do not read them, most on one connection."""
 
         async def held() -> int:
-            transports = [each.transport for each in self.sidecar._listener.server.connections]  # noqa: SLF001
+            transports = [each.transport for each in self.sidecar._listener.server.connections]
             return max((each.get_write_buffer_size() for each in transports if each is not None), default=0)
 
         return asyncio.run_coroutine_threadsafe(held(), self._loop).result(_PATIENCE)
