@@ -34,7 +34,7 @@ class _Default:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._clients: tuple[Client, AsyncClient] | None = None
-        self.hits = Hits(self._slow, {})
+        self.hits = Hits(self._slow, {}, {})
 
     @property
     def client(self) -> Client:
@@ -62,7 +62,7 @@ class _Default:
         """Close the clients; the next use makes new ones."""
         with self._lock:
             before, self._clients = self._clients, None
-            self.hits.rebind({})
+            self.hits.rebind({}, {})
         if before is not None:
             before[0].close()
 
@@ -75,11 +75,15 @@ class _Default:
 
     def _install(self, engine: Engine) -> tuple[Client, AsyncClient]:
         self._clients = Client(engine), AsyncClient(engine)
-        # Where there is an auditor, its clients count what they audit, so all lookups go there.
-        self.hits.rebind(engine.default_tree() if engine.auditor is None else {})
-        if engine.auditor is None:
-            engine.on_fork(lambda: self.hits.rebind(engine.default_tree()))
+        if engine.auditor is not None:  # its clients count what they audit, so all lookups go there
+            self.hits.rebind({}, {})
+        else:
+            self._bind(engine)
+            engine.on_fork(lambda: self._bind(engine))
         return self._clients
+
+    def _bind(self, engine: Engine) -> None:
+        self.hits.rebind(engine.default_tree(), engine.trees())
 
     def _slow(self, *args: Any) -> Any:
         client = self.client

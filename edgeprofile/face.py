@@ -44,8 +44,9 @@ class Face:
 
     def __init__(self, config: Config | str | Path | Mapping[str, Any] | Engine | None = None) -> None:
         self._engine = make_engine(config)
-        self._hits = Hits(self._slow, self._engine.default_tree())
-        self._json_hits = JsonHits(self._engine.trees())
+        trees = self._engine.trees()
+        self._hits = Hits(self._slow, self._engine.default_tree(), trees)
+        self._json_hits = JsonHits(trees)
         auditor = self._engine.auditor
         self._sampler = auditor.sampler() if auditor is not None else None
         if self._sampler is not None:
@@ -151,7 +152,7 @@ class Face:
     def _rebind_in_children(self) -> None:
         """After a fork the engine has a new cache. It must not hold this client, or a forgotten one would live on."""
         engine, rebind, rebind_json = self._engine, self._hits.rebind, self._json_hits.rebind
-        engine.on_fork(lambda: rebind(engine.default_tree()))
+        engine.on_fork(lambda: rebind(engine.default_tree(), engine.trees()))
         engine.on_fork(lambda: rebind_json(engine.trees()))
 
     def __del__(self) -> None:

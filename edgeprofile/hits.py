@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.encoded import EncodedProfile
+from edgeprofile.profile import decode_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,34 +34,38 @@ def miss(*_args: Any) -> Any:
 class Hits:
     """The ``get`` of one client: ``get(entity, id_type, value)`` from the tree of its default destination.
 
-    ``slow`` takes ``(entity, id_type, value, destination, model, type, timeout)``. ``get_many(entity, id_type, values)``
-    gives what is cached, by value, and the values that are not. The tree can be replaced while lookups run.
+    ``trees`` are those of all destinations by id, for lookups that name one. ``slow`` takes ``(entity, id_type, value,
+    destination, model, type, timeout)``. ``get_many(entity, id_type, values)`` gives what is cached, by value, and the
+    values that are not. The trees can be replaced while lookups run.
     """
 
-    def __init__(self, slow: Callable[..., Any], tree: Tree) -> None:
-        self.get, rebind_one, count_one = _one(slow, tree)
+    def __init__(self, slow: Callable[..., Any], tree: Tree, trees: Mapping[str, Tree]) -> None:
+        special, rebind_special, count_special = _special(slow, tree, trees)
+        self.get, rebind_one, count_one = _one(slow, special, tree)
         self.get_many, rebind_many, count_many = _many(tree)
-        self._rebind = (rebind_one, rebind_many)
-        self._count = (count_one, count_many)
+        self._rebind = (rebind_one, rebind_many, rebind_special)
+        self._count = (count_one, count_many, count_special)
 
     @property
-    def rebind(self) -> Callable[[Tree], None]:
-        """A function that replaces the tree, and holds neither this object nor ``slow``."""
-        one, many = self._rebind
+    def rebind(self) -> Callable[[Tree, Mapping[str, Tree]], None]:
+        """A function that replaces the trees, and holds neither this object nor ``slow``."""
+        one, many, special = self._rebind
 
-        def rebind(tree: Tree) -> None:
+        def rebind(tree: Tree, trees: Mapping[str, Tree]) -> None:
             one(tree)
             many(tree)
+            special(tree, trees)
 
         return rebind
 
     def count(self) -> int:
         """Hits so far."""
-        one, many = self._count
-        return one() + many()
+        return sum(count() for count in self._count)
 
 
-def _one(slow: Callable[..., Any], tree: Tree) -> tuple[Callable[..., Any], Callable[[Tree], None], Callable[[], int]]:
+def _one(
+    slow: Callable[..., Any], special: Callable[..., Any], tree: Tree
+) -> tuple[Callable[..., Any], Callable[[Tree], None], Callable[[], int]]:
     clock = time.monotonic
     hits = 0
 
@@ -87,11 +92,54 @@ def _one(slow: Callable[..., Any], tree: Tree) -> tuple[Callable[..., Any], Call
                     return data
         except (KeyError, TypeError):
             pass
-        return slow(entity, id_type, value, destination, model, type, timeout)
+        if model is None and destination is None and type is None:
+            return slow(entity, id_type, value, None, None, None, timeout)
+        return special(entity, id_type, value, destination, model, type, timeout)
 
     def rebind(new: Tree) -> None:
         nonlocal tree
         tree = new
+
+    return get, rebind, lambda: hits
+
+
+def _special(
+    slow: Callable[..., Any], tree: Tree, trees: Mapping[str, Tree]
+) -> tuple[Callable[..., Any], Callable[[Tree, Mapping[str, Tree]], None], Callable[[], int]]:
+    """Hits of callers who name a destination, or want one model, or a type of their own."""
+    clock = time.monotonic
+    hits = 0
+
+    def get(
+        entity: str,
+        id_type: str,
+        value: str,
+        destination: str | None,
+        model: str | None,
+        kind: Any,
+        timeout: float | None,
+    ) -> Any:
+        nonlocal hits
+        try:
+            entry = (tree if destination is None else trees[destination])[entity][id_type][value]
+        except (KeyError, TypeError):
+            return slow(entity, id_type, value, destination, model, kind, timeout)
+        now = clock()
+        if now < (entry.ready_until if kind is None else entry.expires):  # a type is decoded from the encoded profile
+            data: Any = entry.data
+            if now < entry.lease.until:
+                entry.used = True
+                hits += 1
+                if data is None:
+                    return None
+                if kind is None:
+                    return data if model is None else data.get(model)
+                return decode_model(data if isinstance(data, bytes) else data.json, model, kind)
+        return slow(entity, id_type, value, destination, model, kind, timeout)
+
+    def rebind(new: Tree, all_new: Mapping[str, Tree]) -> None:
+        nonlocal tree, trees
+        tree, trees = new, all_new
 
     return get, rebind, lambda: hits
 

@@ -100,6 +100,7 @@ class MemoryLookups(Lookups):
         with engine.lock:
             entry = engine.cache.find(*identity[:4])
             if entry is not None and servable(entry, now):
+                entry.used = True
                 engine.counters.hits += 1
                 return Answer(entry.raw, entry.sent, entry)
             engine.counters.misses += 1

@@ -33,7 +33,7 @@ class World:
     def __init__(self):
         self.cache = ProfileCache(6000, clock=time.monotonic)
         self.lock = threading.Lock()
-        self.hits = Hits(miss, self.cache.tree("2Dest"))
+        self.hits = Hits(miss, self.cache.tree("2Dest"), {})
         self.json_hits = JsonHits({"2Dest": self.cache.tree("2Dest")})
         self.floor = dict.fromkeys(IDS, 0)
         self.done = threading.Event()

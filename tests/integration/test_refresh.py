@@ -101,3 +101,25 @@ def test_a_profile_has_one_refresh_at_a_time_however_often_it_changes(hang):
     until(lambda: hung.asked("a") == 2, 5, "what changed meanwhile is read once more")
     until(lambda: hung.cached("a"), 5, "it was refreshed")
     assert hung.read("a") == hung.versions
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda client: client.get("user", "email", "a", destination="2Dest"),
+        lambda client: client.get("user", "email", "a", model="m"),
+        lambda client: client.get("user", "email", "a", model="m", type=int),
+        lambda client: client.get_many("user", "email", ["a"], destination="2Dest"),
+        lambda client: client.peek("user", "email", "a"),
+    ],
+    ids=["destination", "model", "type", "many", "peek"],
+)
+def test_a_profile_in_use_is_refreshed_however_it_is_looked_up(hang, look):
+    hung = hang(8)
+    hung.connection.release()
+    for turn in range(1, 4):
+        look(hung.client)
+        hung.write("a")
+        until(lambda turn=turn: hung.asked("a") == turn, 5, "it is refreshed")
+        until(lambda: hung.cached("a"), 5, "it is cached")
+    assert hung.client.stats().misses == 2, "nobody had to wait for the changes"

@@ -1,0 +1,124 @@
+"""Hits of callers who name a destination, a model or a type: as good as plain ones, and as cheap."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+
+from edgeprofile import Client, TraitsMismatch
+from edgeprofile.config import from_mapping
+from edgeprofile.testing.engine import MemoryEngine
+
+ADA = ("user", "email", "ada")
+
+
+class Score(msgspec.Struct):
+    n: int
+
+
+WAYS = {
+    "destination": {"destination": "2Dest"},
+    "model": {"model": "m"},
+    "type": {"model": "m", "type": Score},
+    "all": {"destination": "2Dest", "model": "m", "type": Score},
+}
+FOUND = {"destination": {"m": {"n": 1}}, "model": {"n": 1}, "type": Score(1), "all": Score(1)}
+
+
+def client_of(people, *, destinations=("2Dest",), **cache):
+    entries = [
+        {"id": each, "workspaceId": "1Wsp", "config": {"address": "127.0.0.1:1", "clusterMode": False}}
+        for each in destinations
+    ]
+    config = from_mapping({"destinations": entries, "cache": cache}, "a test")
+    profiles = {("user", "email", name): json.dumps(models).encode() for name, models in people.items()}
+    return Client(MemoryEngine(config, profiles))
+
+
+def entry_of(client, name="ada", destination="2Dest"):
+    return client._engine.cache.find(destination, "user", "email", name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_hit_is_found_counted_and_marked_without_the_lock(way):
+    with client_of({"ada": {"m": {"n": 1}}}) as client, ThreadPoolExecutor(1) as pool:
+        client.get(*ADA)
+        entry_of(client).used = False
+        hits = client.stats().hits
+        with client._engine.lock:
+            assert pool.submit(client.get, *ADA, **WAYS[way]).result(5) == FOUND[way]
+        assert entry_of(client).used
+        assert client.stats().hits == hits + 1
+        assert client.stats().misses == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_known_to_be_absent_is_a_hit_too(way):
+    with client_of({}) as client, ThreadPoolExecutor(1) as pool:
+        client.get(*ADA)
+        with client._engine.lock:
+            assert pool.submit(client.get, *ADA, **WAYS[way]).result(5) is None
+
+
+def test_a_type_needs_nothing_decoded_before():
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        for _ in range(2):
+            assert client.get(*ADA, model="m", type=Score) == Score(1)
+        assert isinstance(entry_of(client).data, bytes)
+        assert (client.stats().hits, client.stats().misses) == (1, 1)
+
+
+def test_a_type_that_does_not_fit_is_said_of_a_hit_as_of_a_miss():
+    with client_of({"ada": {"m": {"n": "one"}}}) as client:
+        for _ in range(2):
+            with pytest.raises(TraitsMismatch, match="model 'm'"):
+                client.get(*ADA, model="m", type=Score)
+
+
+def test_a_model_that_the_profile_lacks():
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        for _ in range(2):
+            assert client.get(*ADA, model="other") is None
+            assert client.get(*ADA, model="other", type=Score) is None
+
+
+def test_of_several_destinations_each_has_its_hits():
+    with client_of({"ada": {"m": {"n": 1}}}, destinations=("2Dest", "3Dest")) as client:
+        for destination in ("2Dest", "3Dest"):
+            profile = client.get(*ADA, destination=destination)
+            assert client.get(*ADA, destination=destination) is profile
+        assert (client.stats().hits, client.stats().misses) == (2, 2)
+
+
+@pytest.mark.parametrize("ended", ["lease", "deadline"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_has_ended_is_no_hit(way, ended):
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        client.get(*ADA)
+        entry = entry_of(client)
+        if ended == "lease":
+            entry.lease = type(entry.lease)(0.0)
+        else:
+            entry.expires = entry.ready_until = 0.0
+        assert client.get(*ADA, **WAYS[way]) == FOUND[way]
+        assert client.stats().misses == 2
+
+
+@pytest.mark.parametrize("look", [*WAYS, "peek", "get_many"])
+def test_what_is_in_use_outlives_what_is_not(look):
+    names = [f"u{number}" for number in range(200)]
+    people = {name: {"m": {"n": 1}} for name in ("ada", *names)}
+    with client_of(people, maxBytes="64KiB") as client:
+        client.get(*ADA)
+        for name in names:
+            client.get("user", "email", name)
+            if look == "peek":
+                client.peek(*ADA)
+            elif look == "get_many":
+                client.get_many("user", "email", ["ada"], destination="2Dest", model="m")
+            else:
+                client.get(*ADA, **WAYS[look])
+        stats = client.stats()
+        assert stats.evictions["capacity"] > 50
+        assert stats.misses == 1 + len(names)
