@@ -4,16 +4,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
 from edgeprofile.errors import LookupTimeout, ProtocolViolation
 from edgeprofile.store.blocking import BlockingWire
-from edgeprofile.store.endpoint import Endpoint
+from edgeprofile.store.endpoint import ConnectionLost, Endpoint
 from edgeprofile.store.resp import pack
 from tests.support.ports import HOST
 from tests.support.servers import Server
+from tests.support.wait import until
 
 
 @contextmanager
@@ -77,3 +79,28 @@ def test_an_answer_that_nobody_asked_for_ends_the_connection_by_name() -> None:
         with pytest.raises(ProtocolViolation, match="nobody asked"):
             echo(wire, "a")
         server.join()
+
+
+def test_close_wakes_who_leads_and_who_follows_and_is_for_good(redis_db: Server) -> None:
+    with wire_to((redis_db.host, redis_db.port)) as wire, ThreadPoolExecutor(3) as pool:
+        echo(wire, "first")
+        with redis_db.paused():
+            waiting = [pool.submit(echo, wire, text, 30.0) for text in "abc"]
+            until(lambda: len(wire._in_flight) + len(wire._queue) == 3, 5, "all of them wait")
+            wire.close()
+            assert all(isinstance(call.exception(3), ConnectionLost) for call in waiting)
+        with pytest.raises(ConnectionLost, match="was closed"):
+            echo(wire, "later")
+        assert wire.fileno() == -1
+
+
+def test_close_ends_a_login_that_nobody_answers() -> None:
+    with socket.create_server((HOST, 0)) as listener, ThreadPoolExecutor(1) as pool:
+        endpoint = Endpoint(address=listener.getsockname(), db=1)
+        wire = BlockingWire(endpoint, max_reply_bytes=1 << 20, connect_timeout=30.0, stall=30.0)
+        waiting = pool.submit(echo, wire, "a", 30.0)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1024)
+            wire.close()
+            assert isinstance(waiting.exception(3), ConnectionLost)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edgeprofile import AsyncClient, Client, LookupTimeout, Overloaded, ReplyTooLarge
+from edgeprofile import AsyncClient, Client, ClosedError, LookupTimeout, Overloaded, ReplyTooLarge
 from tests.support.clients import configuration
 from tests.support.faults import TO_CLIENT
 from tests.support.wait import until
@@ -128,3 +128,28 @@ def test_a_connection_made_while_the_loop_was_busy_is_a_connection(redis_db):
             assert await lookup is None
 
     asyncio.run(run())
+
+
+def test_a_client_that_is_closed_keeps_no_caller_waiting(redis_db, make_proxy):
+    """Whoever leads, follows or joined, on a thread or a loop, however much time it had left."""
+    proxy = make_proxy(redis_db)
+    client = Client(configuration(proxy.address, limits={"timeout": "30s"}))
+    twin = AsyncClient(client._engine)
+    client.start()
+    asyncio.run(client_is_connected(client, twin))
+    proxy.data.hold(TO_CLIENT)
+    with ThreadPoolExecutor(8) as pool:
+        lookups = [pool.submit(client.get, "user", "email", name) for name in "aabc"]
+        lookups += [pool.submit(asyncio.run, twin.get("user", "email", name)) for name in "adde"]
+        until(lambda: client.stats().in_flight == 5 and client.stats().waiters == 3, 5, "all of them wait")
+        client.close()
+        assert [type(lookup.exception(5)) for lookup in lookups] == [ClosedError] * 8
+    proxy.heal()
+    until(lambda: not proxy.data.connections, 5, "nothing was connected anew")
+    with pytest.raises(ClosedError):
+        client.get("user", "email", "a")
+
+
+async def client_is_connected(client, twin):
+    assert await twin.get("user", "email", "warm") is None
+    assert client.get("user", "email", "warmer") is None
