@@ -8,8 +8,6 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiohttp import web
-
 from edgeprofile import AsyncClient, ConfigurationError, __version__
 from edgeprofile_sidecar import admin, metrics
 from edgeprofile_sidecar.background import begin, every
@@ -17,6 +15,7 @@ from edgeprofile_sidecar.certificates import Certificates
 from edgeprofile_sidecar.clients import Clients
 from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.followed import Followed
+from edgeprofile_sidecar.guarded import serve_admin
 from edgeprofile_sidecar.health import Health
 from edgeprofile_sidecar.history import History
 from edgeprofile_sidecar.listener import Listener
@@ -176,10 +175,7 @@ class Sidecar:
             return status(sources, self._health, history, self._config.cache.max_staleness, monotonic() - self._begun)
 
         app = admin.application(self._health, metrics.registry(sources), figures, self._settings.admin_endpoints)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_AT_ONCE)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, bound.socket).start()
+        await serve_admin(self._stack, app, bound.socket, self._settings.header_timeout)
 
     async def _open_data(self, bound: Bound) -> asyncio.Server | Secured:
         server: asyncio.Server | Secured

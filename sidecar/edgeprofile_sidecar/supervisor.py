@@ -15,9 +15,8 @@ import tempfile
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from edgeprofile_sidecar import assembly
+from edgeprofile_sidecar.guarded import serve_admin
 from edgeprofile_sidecar.serving import RELOAD
 from edgeprofile_sidecar.sidecar import Addresses
 from edgeprofile_sidecar.sockets import bind
@@ -36,7 +35,6 @@ __all__ = ["Supervisor"]
 _log = logging.getLogger(__name__)
 
 _SHORTEST, _LONGEST = 0.5, 30.0  # seconds between the end of a worker and its next start
-_AT_ONCE = 0.001  # seconds; to aiohttp, no seconds at all means without a bound
 _STEADY = 60.0  # seconds after which a worker counts as having started well
 
 
@@ -125,12 +123,8 @@ class Supervisor:
     async def _open_admin(self, paths: list[str]) -> None:
         if self._apart is None:
             return
-        runner = web.AppRunner(
-            assembly.application(paths, self._settings.admin_endpoints), access_log=None, shutdown_timeout=_AT_ONCE
-        )
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, self._apart.socket).start()
+        app = assembly.application(paths, self._settings.admin_endpoints)
+        await serve_admin(self._stack, app, self._apart.socket, self._settings.header_timeout)
 
     async def _keep(self, order: Order) -> None:
         pause = _SHORTEST

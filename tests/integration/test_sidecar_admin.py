@@ -1,5 +1,6 @@
 """Probes and metrics while Redis comes and goes."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from edgeprofile import __version__
+from edgeprofile_sidecar.guarded import MOST
 from tests.support.servers import Flavour, Server
-from tests.support.sidecar import RunningSidecar, configuration, running, token
+from tests.support.sidecar import Answers, RunningSidecar, configuration, connect, running, token
 from tests.support.wait import until
 
 TOKEN = "ep_admin"
@@ -34,6 +36,25 @@ def sidecar(redis_db: Server, tmp_path) -> Iterator[RunningSidecar]:
 def readiness(sidecar: RunningSidecar) -> tuple[int, Any]:
     answer = sidecar.admin("/readyz")
     return answer.status, answer.json
+
+
+# Who may hold on to it
+
+
+def test_few_connections_are_taken_and_none_for_long(redis_db, tmp_path):
+    bounds = {"headerTimeout": "1500ms"}
+    with (
+        running(configuration(tmp_path, redis_db.address, token(TOKEN), sidecar=bounds)) as sidecar,
+        contextlib.ExitStack() as stack,
+    ):
+        address = sidecar.sidecar.addresses.admin
+        assert address is not None
+        held = [stack.enter_context(connect(address)) for _ in range(MOST)]
+        for each in held:
+            each.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+        assert Answers(stack.enter_context(connect(address))).ended()
+        assert [each.recv(1) for each in held] == [b""] * MOST
+        assert sidecar.admin("/livez").status == 200
 
 
 # Probes
