@@ -19,13 +19,14 @@ from edgeprofile_sidecar.admin import as_json, shown
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-__all__ = ["application", "merged"]
+__all__ = ["Workers", "application", "merged"]
 
+_SILENCE = 503, b""
 _PATIENCE = aiohttp.ClientTimeout(total=2.0)
 
 
-class _Workers:
-    """Asks every worker at the path of its socket."""
+class Workers:
+    """Asks every worker, at the path of its socket."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._paths = paths
@@ -43,7 +44,11 @@ class _Workers:
             ):
                 return answer.status, await answer.read()
         except (aiohttp.ClientError, OSError, TimeoutError):
-            return 503, b""
+            return _SILENCE
+
+    async def alive(self) -> list[bool]:
+        """Whether each answers at all."""
+        return [answer != _SILENCE for answer in await self.all("/livez")]
 
     async def all(self, path: str) -> list[tuple[int, bytes]]:
         """The answers of all, in their order."""
@@ -52,7 +57,7 @@ class _Workers:
 
 def application(paths: Sequence[str], endpoints: Container[str]) -> web.Application:
     """The endpoints of a single sidecar's admin listener, for the workers whose sockets are at ``paths``."""
-    workers = _Workers(paths)
+    workers = Workers(paths)
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(body=b'{"live":true}', content_type="application/json")
@@ -96,7 +101,7 @@ class _Fixed(Collector):
         return self._families
 
 
-async def _figures(workers: _Workers, wanted: str) -> web.Response:
+async def _figures(workers: Workers, wanted: str) -> web.Response:
     index = int(wanted) if wanted.isdecimal() and int(wanted) < len(workers) else 0
     status, body = await workers.ask(index, "/statusz/data")
     if status != 200:

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from edgeprofile_sidecar import assembly
+from edgeprofile_sidecar.background import begin, every
 from edgeprofile_sidecar.guarded import serve_admin
 from edgeprofile_sidecar.serving import RELOAD
 from edgeprofile_sidecar.sidecar import Addresses
@@ -35,6 +36,7 @@ __all__ = ["Supervisor"]
 _log = logging.getLogger(__name__)
 
 _SHORTEST, _LONGEST = 0.5, 30.0  # seconds between the end of a worker and its next start
+_ASKING, _SILENT = 5.0, 30.0  # seconds between two questions, and without an answer until a worker is given up
 _STEADY = 60.0  # seconds after which a worker counts as having started well
 
 
@@ -51,6 +53,7 @@ class Supervisor:
         self._arguments = arguments
         self._count = count
         self._children: dict[int, asyncio.subprocess.Process] = {}
+        self._heard: dict[int, float] = {}
         self._stopping = asyncio.Event()
         self._last = signal.SIGTERM
         self._stack = contextlib.AsyncExitStack()
@@ -63,7 +66,10 @@ class Supervisor:
             await self._stack.aclose()
             raise
         self._tasks = [asyncio.create_task(self._keep(order)) for order in orders]
-        await self._open_admin([order.admin.removeprefix("unix:") for order in orders])
+        paths = [order.admin.removeprefix("unix:") for order in orders]
+        await self._open_admin(paths)
+        workers = assembly.Workers(paths)
+        begin(self._stack, every(_ASKING, lambda: self._listen(workers)))
         return self
 
     async def __aexit__(
@@ -126,6 +132,17 @@ class Supervisor:
         app = assembly.application(paths, self._settings.admin_endpoints)
         await serve_admin(self._stack, app, self._apart.socket, self._settings.header_timeout)
 
+    async def _listen(self, workers: assembly.Workers) -> None:
+        """Ask every worker whether it lives; one that has been silent for long is ended, to be started again."""
+        alive = await workers.alive()
+        now = monotonic()
+        for index, child in self._children.items():
+            if alive[index]:
+                self._heard[index] = now
+            elif child.returncode is None and now - self._heard[index] > _SILENT and not self._stopping.is_set():
+                _log.error("a worker is silent", extra={"worker": index, "seconds": round(now - self._heard[index])})
+                _send(child, signal.SIGKILL)
+
     async def _keep(self, order: Order) -> None:
         pause = _SHORTEST
         while not self._stopping.is_set():
@@ -154,6 +171,7 @@ class Supervisor:
             pass_fds=[each.descriptor for each in order.sockets],
         )
         self._children[order.index] = child
+        self._heard[order.index] = monotonic()
         if self._stopping.is_set():
             _send(child, self._last)
         return child

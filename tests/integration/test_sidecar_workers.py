@@ -181,6 +181,32 @@ def test_nobody_waits_for_the_next_start_of_one_that_ended(redis_db, tmp_path, m
     asyncio.run(drained())
 
 
+def test_one_that_is_silent_for_long_is_started_again(redis_db, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("edgeprofile_sidecar.supervisor._ASKING", 0.2)
+    file = written(tmp_path, redis_db.address)
+
+    async def scenario() -> None:
+        async with supervisor(file) as begun:
+            assert begun.addresses.admin is not None
+            address = begun.addresses.admin
+
+            def ready() -> bool:
+                return request(address, "GET", "/readyz").status == 200
+
+            await asyncio.to_thread(until, ready, PATIENCE, "ready")
+            stopped = begun._children[1]
+            monkeypatch.setattr("edgeprofile_sidecar.supervisor._SILENT", 0.5)
+            stopped.send_signal(signal.SIGSTOP)
+            assert await asyncio.wait_for(stopped.wait(), PATIENCE) == -signal.SIGKILL
+            monkeypatch.setattr("edgeprofile_sidecar.supervisor._SILENT", PATIENCE)
+            await asyncio.to_thread(until, ready, PATIENCE, "ready again")
+            assert begun._children[1] is not stopped
+            await begun.drain()
+
+    asyncio.run(scenario())
+    assert [record.worker for record in caplog.records if record.message == "a worker is silent"] == [1]
+
+
 def test_without_a_supervisor_they_end(workers):
     pids = workers.pids()
     workers.child.kill()
