@@ -42,11 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "token opens them",
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="processes that share the listeners, instead of sidecar.workers"
+        "--workers", metavar="N", type=_count, help="processes that share the listeners, instead of sidecar.workers"
     )
     parser.add_argument("--worker", help=argparse.SUPPRESS)  # an order of the supervisor
     parser.add_argument(
-        "--check-config", action="store_true", help="print the configuration that would take effect, and end"
+        "--check-config",
+        action="store_true",
+        help="print the configuration that would take effect, try the files that it names, and end",
     )
     parser.add_argument(
         "--print-addresses", action="store_true", help="when listening, print the addresses as a line of JSON"
@@ -59,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
     if args.check_config:
         shown = msgspec.json.encode(edgeprofile.config.effective(settings.current))
         sys.stdout.write(msgspec.json.format(shown, indent=2).decode() + "\n")
+        Sidecar(settings.current, _offline(args)).check()
         return 0
     if args.worker is not None:
         return _work(settings, args)
-    if (count := args.workers or settings.current.sidecar.workers) > 1:
+    if (count := settings.current.sidecar.workers) > 1:
         return _supervise(settings.current.sidecar, count, args)
     return main(settings.current, offline=_offline(args), settings=settings, print_addresses=args.print_addresses)
 
@@ -118,6 +121,12 @@ def _settings(args: argparse.Namespace) -> Followed[Config]:
     return Followed("config", [Path(path)] if path else [], read)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'"{text}" is no number of processes: write 1 or more')
+    return int(text)
+
+
 def _unconfigured(args: argparse.Namespace) -> bool:
     return not (args.config or os.environ.get("EDGEPROFILE_CONFIG") or os.environ.get("EDGEPROFILE_ADDRESS"))
 
@@ -128,6 +137,7 @@ def _offline_config() -> Config:
 
 
 def _with_arguments(settings: SidecarConfig, args: argparse.Namespace) -> SidecarConfig:
-    given = {"listen": args.listen and tuple(args.listen), "admin_listen": args.admin_listen}
+    listen = args.listen and tuple(args.listen)
+    given = {"listen": listen, "admin_listen": args.admin_listen, "workers": args.workers}
     changes = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **changes)

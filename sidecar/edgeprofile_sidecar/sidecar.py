@@ -101,6 +101,10 @@ class Sidecar:
         self._health.serving = False
         await self._stack.aclose()
 
+    def check(self) -> None:
+        """Raise `ConfigurationError` for a file that the start would fail on; all others were tried when this was made."""
+        self._tokens()
+
     async def reload(self) -> None:
         """Read every file again, changed or not."""
         await self._reloads.all()

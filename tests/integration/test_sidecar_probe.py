@@ -3,6 +3,7 @@
 import pytest
 
 from edgeprofile.cli import main
+from edgeprofile_sidecar.tokens import dump
 from tests.support.servers import Flavour
 from tests.support.sidecar import configuration, running, token
 
@@ -75,12 +76,46 @@ def test_check_config_prints_what_takes_effect_without_secrets(tmp_path, capsys)
     file.write_text(
         '[[destinations]]\nid = "2Dest"\nworkspaceId = "1Wsp"\n'
         'config = { address = "h", clusterMode = false, password = "hunter2" }\n[cache]\nttl = "90s"\n'
+        '[sidecar]\ntokensFile = "tokens.json"\n'
     )
-    assert main(["sidecar", "--config", str(file), "--check-config", "--listen", "127.0.0.1:7"]) == 0
+    (tmp_path / "tokens.json").write_bytes(dump([token(TOKEN)]))
+    arguments = ["--listen", "127.0.0.1:7", "--workers", "3"]
+    assert main(["sidecar", "--config", str(file), "--check-config", *arguments]) == 0
     said = capsys.readouterr().out
     assert '"ttl": "90s"' in said
     assert '"listen": ["127.0.0.1:7"]' in said.replace("\n      ", "").replace("\n    ]", "]")
+    assert '"workers": 3' in said
     assert '"password": "***"' in said
     assert "hunter2" not in said
     file.write_text("[[destinations]]")
     assert main(["sidecar", "--config", str(file), "--check-config"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "option"),
+    [
+        ("", "sidecar.tokensFile"),
+        ('tokensFile = "nowhere.json"', "sidecar.tokensFile"),
+        ('tokensFile = "broken.json"', "sidecar.tokensFile"),
+        ('tokensFile = "good.json"\nlisten = ["tls:127.0.0.1:0"]\ncertificate = "broken.json"', "sidecar.certificate"),
+    ],
+)
+def test_check_config_tries_the_files_that_are_named(tmp_path, capsys, lines, option):
+    file = tmp_path / "c.toml"
+    file.write_text(
+        '[[destinations]]\nid = "2Dest"\nworkspaceId = "1Wsp"\nconfig = { address = "h", clusterMode = false }\n'
+        f"[sidecar]\n{lines}\n"
+    )
+    (tmp_path / "good.json").write_bytes(dump([token(TOKEN)]))
+    (tmp_path / "broken.json").write_text("{")
+    assert main(["sidecar", "--config", str(file), "--check-config"]) == 2
+    out, said = capsys.readouterr()
+    assert '"destinations"' in out
+    assert option in said
+
+
+def test_a_number_of_workers_is_one_or_more(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["sidecar", "--workers", "0"])
+    assert ended.value.code == 2
+    assert "1 or more" in capsys.readouterr().err
