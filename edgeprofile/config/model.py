@@ -200,7 +200,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         auth_failures: Requests with a bad token that one caller may make in a minute; beyond it, a 401 closes the connection.
         drain_delay: How long to go on serving after SIGTERM, unready, so that load balancers take notice.
         drain_timeout: How long requests in flight may take to end after that.
-        readiness: `"strict"`: ready while the feed is live or declared unproven; `"serve-stale"`: also while it is not.
+        readiness: `"strict"`: ready while the feed is live or declared unproven; `"serve-stale"`: while it can answer.
         reload_timeout: How long destinations that changed in this file may take to be ready; then the old ones stay.
         warm_file: File for the ids of the profiles in use, so that the next start can fetch them; empty for none.
         warm_profiles: Profiles that it names at most.

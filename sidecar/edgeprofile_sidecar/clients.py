@@ -63,6 +63,11 @@ class Clients:
         """Changes of profiles, as `AsyncClient.changes`; they end with the client that is in use now."""
         return self._client.changes(entity, ids, destination=destination)
 
+    def max_stale(self) -> float:
+        """How old, in seconds, the latest proof may be while something can still be served."""
+        cache = self._client.config.cache
+        return cache.max_staleness + cache.stale_if_error
+
     def stats(self) -> Stats:
         """The figures of the client in use; they begin anew with a new one."""
         return self._client.stats()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Health", "Readiness", "Startup"]
+
+_ANSWERED = frozenset({"late", "notifications off"})
+"""States in which Redis answers, so that each profile is read again."""
 
 Policy = Literal["strict", "serve-stale"]
 
@@ -33,18 +38,29 @@ class Startup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health:
-    """Readiness by policy: ``strict`` asks every destination, ``serve-stale`` only that the sidecar serves.
+    """Readiness by policy: ``strict`` asks that every destination is coherent, ``serve-stale`` that each can be answered.
+
+    That is so while Redis answers, or while what was proved last is not older than ``max_stale``, in seconds by ``clock``.
 
     ``serving`` becomes true when the data listener is open, and false when the sidecar is told to stop; ``warm`` is
     false while the profiles in use are still to be fetched, where that has to come first.
     """
 
-    def __init__(self, status: Callable[[], Mapping[str, DestinationStatus]], policy: Policy) -> None:
+    def __init__(
+        self,
+        status: Callable[[], Mapping[str, DestinationStatus]],
+        policy: Policy,
+        max_stale: Callable[[], float] = float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.serving = False
         self.warm = True
         self._begun = False
         self._status = status
         self._policy = policy
+        self._max_stale = max_stale
+        self._clock = clock
+        self._proved: dict[str, float] = {}
 
     def begin(self) -> None:
         """The sidecar serves."""
@@ -58,12 +74,24 @@ class Health:
 
     def readiness(self) -> Readiness:
         """Where every destination stands, and what keeps the sidecar from being ready."""
-        destinations = self._status()
+        destinations = self.look()
         reasons = [] if self.serving else ["the sidecar is starting or stopping"]
         reasons += self._cold()
-        if self._policy == "strict":
-            reasons += [_reason(name, status) for name, status in destinations.items() if not status.ready]
+        reasons += [_reason(name, status) for name, status in destinations.items() if not self._usable(status)]
         return Readiness(ready=not reasons, reasons=tuple(reasons), destinations=destinations)
+
+    def look(self) -> Mapping[str, DestinationStatus]:
+        """Where every destination stands; to be asked now and then, so that the latest proof of each is known."""
+        found = self._status()
+        now = self._clock()
+        self._proved.update((name, now - (each.watermark_age or 0.0)) for name, each in found.items() if each.ready)
+        return found
+
+    def _usable(self, status: DestinationStatus) -> bool:
+        if status.ready or self._policy == "strict":
+            return status.ready
+        age = self._clock() - self._proved.get(status.destination, -math.inf)
+        return status.state in _ANSWERED or age <= self._max_stale()
 
     def _cold(self) -> list[str]:
         return [] if self.warm else ["the profiles in use are being fetched"]

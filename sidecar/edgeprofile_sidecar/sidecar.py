@@ -131,7 +131,7 @@ class Sidecar:
         followed = [each for each in (tokens, self._certificates, self._offline) if isinstance(each, Followed)]
         self._clients = Clients(self._offline.client if self._offline else AsyncClient(self._config))
         self._stack.push_async_callback(self._clients.close)
-        self._health = Health(self._clients.status, self._settings.readiness)
+        self._health = Health(self._clients.status, self._settings.readiness, self._clients.max_stale)
         self._reloads = Reloads(self._clients, None if self._offline else self._file, followed)
         self._listener = self._listening(tokens)
         if apart:
@@ -218,6 +218,7 @@ class Sidecar:
 
     async def _expire(self) -> None:
         self._listener.server.expire()
+        self._health.look()
 
     async def _end_late(self) -> None:
         self._listener.deadlines.expire(perf_counter())

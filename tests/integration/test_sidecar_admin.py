@@ -85,10 +85,17 @@ def test_live_and_unready_with_a_redis_that_never_was(tmp_path):
         assert readiness(sidecar)[0] == 503
 
 
-def test_serve_stale_is_ready_without_redis(tmp_path):
-    config = configuration(tmp_path, "127.0.0.1:1", token(TOKEN), sidecar={"readiness": "serve-stale"})
-    with running(config) as sidecar:
-        assert readiness(sidecar)[0] == 200
+@pytest.mark.parametrize(("allowed", "status"), [("60s", 200), ("0s", 503)])
+def test_serve_stale_is_ready_without_redis_while_something_may_be_served(redis_db, tmp_path, allowed, status):
+    sections = {"cache": {"staleIfError": allowed, "maxStaleness": "200ms"}}
+    settings = {"readiness": "serve-stale"}
+    with running(configuration(tmp_path, redis_db.address, token(TOKEN), sidecar=settings, **sections)) as sidecar:
+        sidecar.settle(ASKED, TOKEN)
+        redis_db.kill()
+        state = "disconnected"
+        until(lambda: readiness(sidecar)[1]["destinations"]["2Dest"]["state"] == state, message="Redis is away")
+        until(lambda: readiness(sidecar)[0] == status, message="the verdict")
+        assert sidecar.ask(ASKED, TOKEN).status == status
 
 
 def test_ready_where_the_feed_is_declared_unproven(make_server, tmp_path):

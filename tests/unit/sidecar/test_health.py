@@ -30,8 +30,27 @@ def test_one_that_is_not_is_named_with_its_reason():
     assert readiness.reasons == ("destination 2Gone: disconnected (connection refused)",)
 
 
-def test_serve_stale_asks_no_destination():
-    assert health(GONE, policy="serve-stale").readiness().ready
+def test_serve_stale_is_ready_while_redis_answers():
+    for state in ("late", "notifications off"):
+        status = DestinationStatus(destination="2Dest", state=state)
+        assert health(status, policy="serve-stale").readiness().ready
+        assert not health(status).readiness().ready
+
+
+def test_serve_stale_is_ready_as_long_as_what_was_proved_may_be_served():
+    now, status = 100.0, DestinationStatus(destination="2Dest", state="live", ready=True, watermark_age=0.25)
+    made = Health(lambda: {"2Dest": status}, "serve-stale", lambda: 10.0, lambda: now)
+    made.begin()
+    made.look()
+    status = DestinationStatus(destination="2Dest", state="disconnected", reason="refused")
+    now = 109.75
+    assert made.readiness().ready
+    now = 109.76
+    assert made.readiness().reasons == ("destination 2Dest: disconnected (refused)",)
+
+
+def test_serve_stale_is_not_ready_before_there_is_anything_to_serve():
+    assert not health(GONE, policy="serve-stale").readiness().ready
 
 
 @pytest.mark.parametrize("policy", ["strict", "serve-stale"])
