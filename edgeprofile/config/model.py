@@ -188,7 +188,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         max_answer_bytes: Largest answer to a batch; ids that find no place in it get an error in theirs.
         max_header_bytes: Largest request line, and largest single header.
         max_streams: Changes streams that may be open at one time.
-        stream_heartbeat: How often a changes stream says that it is alive, and its token is looked at again.
+        stream_heartbeat: How often a changes stream says that it is alive.
         cors_origins: Origins whose pages may ask, such as `https://shop.example`; `*` for all of them.
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.

@@ -73,6 +73,7 @@ class Connection(web.RequestHandler):
         "_held",
         "_lane",
         "_server",
+        "_streaming",
         "_unread",
         "_unread_since",
     )
@@ -83,7 +84,7 @@ class Connection(web.RequestHandler):
         self._lane = server.lane
         self._begun = b""
         self._given = False
-        self._busy = False
+        self._busy = self._streaming = False
         self._held = False
         self._arriving_since = 0.0
         self._unread = 0
@@ -164,14 +165,14 @@ class Connection(web.RequestHandler):
         self._unread = 0
         super().resume_writing()
 
-    def begin(self) -> None:
-        """The head of a request is complete and its answer begins."""
-        self._busy = True
+    def begin(self, *, stream: bool = False) -> None:
+        """The head of a request is complete and its answer begins; a ``stream`` looks after its reader itself."""
+        self._busy, self._streaming = True, stream
         self._arriving_since = 0.0
 
     def end(self) -> None:
         """The answer is complete; the bytes that came meanwhile were the request's own body, or count from now."""
-        self._busy = False
+        self._busy = self._streaming = False
         self._arriving_since = 0.0
 
     def refuse(self, answer: Answer) -> None:
@@ -190,7 +191,8 @@ class Connection(web.RequestHandler):
         The loop counts a write as unread until the last byte of it is gone, so that progress shows between answers only.
         It shows where less is left than before; more is what more requests make of it, without anybody reading.
         """
-        unread = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        transport = None if self._streaming else self.transport
+        unread = transport.get_write_buffer_size() if transport is not None else 0
         if unread == 0 or unread < self._unread or self._unread == 0:
             self._unread_since = now
         self._unread = unread

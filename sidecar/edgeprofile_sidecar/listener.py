@@ -117,7 +117,7 @@ class Listener:
         self._account(route, request, answer, perf_counter() - begun)
         if isinstance(answer, Opened):
             allowed = self._cors.headers(request.headers.get(ORIGIN)) if self._cors is not None else b""
-            connection.begin()
+            connection.begin(stream=True)
             try:
                 return await self.streams.run(request, answer.watch, lines(identity + allowed))
             finally:

@@ -140,6 +140,11 @@ class Service:
         self._lately = Recent[bytes, _Lately](_KEPT)
         self._seldom = Seldom()
 
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens that count at this moment."""
+        return self._tokens.current
+
     def admit(self, authorization: Sequence[str], permission: Permission = "read") -> Grant | Answer:
         """What a request's ``Authorization`` headers permit, or the refusal if it is not what it needs."""
         grant = self._tokens.current.admit(authorization, time.time(), permission)

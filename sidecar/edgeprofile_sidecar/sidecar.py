@@ -222,6 +222,7 @@ class Sidecar:
 
     async def _end_late(self) -> None:
         self._listener.deadlines.expire(perf_counter())
+        self._listener.streams.look()
 
     async def _sample(self, history: History) -> None:
         history.sample(monotonic() - self._begun)

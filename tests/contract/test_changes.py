@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from edgeprofile import AsyncClient, UnknownDestination
 from edgeprofile.testing import MemoryProfiles
+from edgeprofile_sidecar.tokens import dump
 from tests.support.activation import DELETING, EVERYTHING, NO_DESTINATION, TOKENS, UNAUTHORIZED, asking
 from tests.support.clients import configuration as client_configuration
 from tests.support.servers import Server
-from tests.support.sidecar import RunningSidecar, configuration, connect, running
+from tests.support.sidecar import RunningSidecar, configuration, connect, running, token
 from tests.support.wait import until
 
 KEY = "1Wsp:2Dest:user:email:ada"
@@ -208,6 +210,62 @@ def test_a_stream_ends_with_its_token(sidecar, tmp_path):
         (tmp_path / "tokens.json").write_text('{"version":1,"tokens":[]}')
         assert spoken(told) == ("closing", {"reason": "the token no longer opens this"})
         assert list(told) == []
+
+
+@pytest.fixture
+def calm(redis_db: Server, tmp_path: Any) -> Iterator[RunningSidecar]:
+    """Its heartbeat is that of the default: whatever is told here does not wait for one."""
+    ending = token("ep_ending", ends_in=4.0)
+    settings = {"writeTimeout": "1s"}
+    with running(configuration(tmp_path, redis_db.address, *TOKENS, ending, sidecar=settings)) as started:
+        started.settle(asking(), EVERYTHING)
+        yield started
+
+
+def test_a_stream_ends_within_a_second_of_its_token(calm, tmp_path):
+    with stream(calm) as response:
+        told = events(response)
+        assert next(told) == ("open", {})
+        (tmp_path / "tokens.json").write_text('{"version":1,"tokens":[]}')
+        revoked = time.monotonic()
+        assert next(told) == ("closing", {"reason": "the token no longer opens this"})
+        assert time.monotonic() - revoked < 1.0
+        assert list(told) == []
+
+
+def test_a_stream_goes_on_while_other_tokens_change(calm, tmp_path, redis_db):
+    with stream(calm) as response:
+        told = events(response)
+        assert next(told) == ("open", {})
+        (tmp_path / "tokens.json").write_bytes(dump([token(EVERYTHING)]))
+        until(lambda: calm.ask(asking(), DELETING).status == calm.ask(asking(), "ep_ending").status == 401, 5)
+        changed(redis_db)
+        assert next(told) == ("change", {"type": "email", "value": "ada"})
+
+
+def test_a_stream_ends_when_its_token_does(calm):
+    with stream(calm, "ep_ending") as response:
+        said = [each for each in events(response) if each[0]]
+        assert said == [("open", {}), ("closing", {"reason": "the token no longer opens this"})]
+
+
+def test_who_does_not_read_is_told_so_at_the_end(calm, redis_db):
+    names = [letter * 4_000 for letter in "abc"]
+    with connect(calm.address("unix")) as deaf, deaf.makefile("rb") as lines:
+        query = urlencode({"entity": "user", "idType": "email", "value": names}, doseq=True)
+        head = f"GET /v2/activation/changes?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {EVERYTHING}\r\n\r\n"
+        deaf.sendall(head.encode())
+        until(lambda: len(calm.sidecar._listener.streams) == 1, 5)
+
+        def ended() -> bool:
+            for name in names:
+                changed(redis_db, name)
+            return len(calm.sidecar._listener.streams) == 0
+
+        until(ended, 20)
+        *told, last = events(lines)
+        assert {event for event, _ in told} <= {"open", "change", "resync"}
+        assert last == ("closing", {"reason": "its reader is too slow"})
 
 
 def test_a_stream_ends_when_the_sidecar_stops(sidecar):
