@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cors"]
 
-_EXPOSED = b"Age, Cache-Status, ETag, Retry-After, Server-Timing"
-_ALLOWED = b"Authorization, Content-Type, If-None-Match"
+_EXPOSED = b"Age, Cache-Status, ETag, Retry-After, Server-Timing, X-Request-Id"
+_ALLOWED = b"Authorization, Content-Type, If-None-Match, X-Request-Id, traceparent, tracestate"
 _REMEMBERED = 600  # seconds for which a browser need not ask again
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from edgeprofile_sidecar.tokens import Denial
 
-__all__ = ["BOUNDS", "CLOSURES", "Counters", "Histogram"]
+__all__ = ["BOUNDS", "CLOSURES", "OUTCOMES", "Counters", "Histogram"]
 
 BOUNDS: Final = (
     *(50e-6, 100e-6, 250e-6, 500e-6),
@@ -20,6 +20,10 @@ BOUNDS: Final = (
 
 CLOSURES: Final = ("slow request", "slow reader", "too many connections", "failed handshake")
 """Why the sidecar ends a connection."""
+
+OUTCOMES: Final = ("hit", "negative", "stale", "miss", "error")
+"""What a lookup comes to: a profile from memory; the knowledge that there is none; one past its promise; one that Redis
+was asked for, there or not; none at all."""
 
 
 class Histogram:
@@ -43,6 +47,7 @@ class Counters:
     def __init__(self) -> None:
         self.durations = defaultdict[tuple[str, str, int], Histogram](Histogram)
         self.denials = {reason.value: 0 for reason in Denial}
+        self.lookups = dict.fromkeys(OUTCOMES, 0)
         self.closed = dict.fromkeys(CLOSURES, 0)
         self.malformed = 0
         self.rate_limited = 0

@@ -83,6 +83,7 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         stats = self._sources.stats()
+        yield _counter("lookups", "Lookups by what they came to", "result", self._sources.counters.lookups)
         yield from _library(stats)
         yield from _destinations(stats.destinations.values())
         yield from _http(self._sources.counters)
@@ -98,7 +99,6 @@ class _Collector(Collector):
 
 
 def _library(stats: Stats) -> Iterator[Metric]:
-    yield _counter("lookups", "Lookups", "result", {"hit": stats.hits, "miss": stats.misses})
     yield GaugeMetricFamily("edgeprofile_hit_ratio", "Share of all lookups that were hits", value=stats.hit_ratio)
     for name, (field, text) in _TOTALS.items():
         yield CounterMetricFamily(f"edgeprofile_{name}", text, value=getattr(stats, field))

@@ -216,7 +216,9 @@ class Service:
                 question.entity, question.id_type, question.value, destination=question.destination
             )
         except EdgeProfileError as reason:
+            self._counters.lookups["error"] += 1
             return self._failed(reason, question.destination)
+        self._counters.lookups[_outcome(found)] += 1
         return _answer(question, found, time.perf_counter() - begun)
 
     async def batch(self, body: bytes, grant: Grant) -> Answer:
@@ -229,7 +231,10 @@ class Service:
         try:
             outcomes = await self._reads.get_many(asked.entity, ids, destination=asked.destination)
         except EdgeProfileError as reason:
+            self._counters.lookups["error"] += len(named)
             return self._failed(reason, asked.destination)
+        for each in outcomes:
+            self._counters.lookups[_outcome(each)] += 1
         refusals = [self._failed(each, asked.destination) for each in outcomes if isinstance(each, EdgeProfileError)]
         if named and refusals.count(UNAVAILABLE) == len(named):
             return UNAVAILABLE
@@ -261,6 +266,7 @@ class Service:
 
     def _hit(self, question: Question, found: EncodedProfile) -> Answer:
         """The answer from memory: within a second it is the same for the same data."""
+        self._counters.lookups["hit" if found.found else "negative"] += 1
         if question.projection is not None:
             return _answer(question, found)
         age = int(found.age)
@@ -280,6 +286,14 @@ class Service:
                 "lookups fail: %s", reason, extra={"error": kind, "destination": destination, "lookups": count}
             )
         return failure(reason)
+
+
+def _outcome(found: _Outcome) -> str:
+    if isinstance(found, EdgeProfileError):
+        return "error"
+    if not found.hit:
+        return "miss"
+    return "stale" if found.stale else "hit" if found.found else "negative"
 
 
 def _answer(question: Question, found: EncodedProfile, seconds: float = 0.0) -> Answer:

@@ -214,13 +214,19 @@ def test_the_latency_histogram_is_cumulative_and_begins_at_fifty_microseconds(si
     )
 
 
-def test_lookups_are_counted_as_hits_and_misses(sidecar):
-    hits, misses = (sidecar.metric("edgeprofile_lookups_total", result=result) for result in ("hit", "miss"))
-    other = {**ASKED, "id": {"type": "email", "value": "other"}}
-    for _ in range(4):
-        sidecar.ask(other, TOKEN)
-    assert sidecar.metric("edgeprofile_lookups_total", result="miss") == misses + 1
-    assert sidecar.metric("edgeprofile_lookups_total", result="hit") == hits + 3
+def test_lookups_are_counted_by_what_they_come_to(sidecar, redis_db):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:there", "m", "{}")
+    before = outcomes(sidecar)
+    for name in ("other", "there"):
+        for _ in range(4):
+            sidecar.ask({**ASKED, "id": {"type": "email", "value": name}}, TOKEN)
+    counts = [after - then for after, then in zip(outcomes(sidecar), before, strict=True)]
+    assert counts == [3, 3, 2, 0, 0]
+
+
+def outcomes(sidecar: RunningSidecar) -> list[float]:
+    named = ("hit", "negative", "miss", "stale", "error")
+    return [sidecar.metric("edgeprofile_lookups_total", result=result) for result in named]
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,32 @@ def test_a_batch_of_which_some_is_there_is_answered_without_redis():
     assert [place.get("status") for place in json.loads(answer.body)["results"]] == [None, 400, 503]
 
 
+def test_every_lookup_is_counted_by_what_it_came_to():
+    source, counters = Source({("2Dest", "user", "email", "a"): b'{"m":{}}'}, b'{"m":{}}'), Counters()
+    source.memory["2Dest", "user", "email", "ada@example.com"] = b"{}"
+    made = service(source, counters)
+    made.ask(BODY, grant())
+    made.ask(BODY.replace(b"ada@example.com", b"a"), grant())
+    asyncio.run(made.batch(asking_for("a", "ada@example.com", "b", "c", "a"), grant()))
+    asyncio.run(made.fetch(QUESTION))
+    assert counters.lookups == {"hit": 2, "negative": 2, "stale": 0, "miss": 3, "error": 0}
+    source.store = RedisUnavailable("gone")
+    asyncio.run(made.fetch(QUESTION))
+    asyncio.run(made.batch(asking_for("a", "d", "e"), grant()))
+    assert counters.lookups == {"hit": 3, "negative": 2, "stale": 0, "miss": 3, "error": 3}
+
+
+def test_a_profile_past_its_promise_is_no_hit():
+    source, counters = Source({}), Counters()
+
+    async def stale(*_: str, **__: str) -> EncodedProfile:
+        return EncodedProfile(b"{}", False, 400.0, -100.0, stale=True)
+
+    source.get = stale
+    asyncio.run(service(source, counters).fetch(QUESTION))
+    assert counters.lookups == {"hit": 0, "negative": 0, "stale": 1, "miss": 0, "error": 0}
+
+
 def test_a_batch_of_which_nothing_is_there_is_503():
     assert asyncio.run(service(Source({}, RedisUnavailable("gone"))).batch(IDS, grant())) is UNAVAILABLE
 
