@@ -127,9 +127,10 @@ class Service:
         max_batch: int = 1_000,
         max_answer: int = 64 << 20,
         bundles: Mapping[str, Projection] = NO_BUNDLES,
+        reads: Reads | None = None,
     ) -> None:
         self._profiles = profiles
-        self._reads = profiles.encoded
+        self._reads = reads or profiles.encoded
         self._tokens = tokens
         self._destinations = destinations
         self._counters = counters

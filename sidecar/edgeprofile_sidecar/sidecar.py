@@ -160,8 +160,10 @@ class Sidecar:
     def _listening(self, tokens: TokenSource) -> Listener:
         bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
         bounds = self._settings.max_batch, self._settings.max_answer_bytes
-        service = Service(self._clients, tokens, self._clients, self._counters, *bounds, bundles)
-        return Listener(service, self._settings, self._counters, self._tracing())
+        tracing = self._tracing()
+        reads = tracing.reads(self._clients.encoded) if tracing else self._clients.encoded
+        service = Service(self._clients, tokens, self._clients, self._counters, *bounds, bundles, reads)
+        return Listener(service, self._settings, self._counters, tracing)
 
     def _tracing(self) -> Tracing | None:
         if not self._settings.traces:

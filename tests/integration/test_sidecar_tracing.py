@@ -89,6 +89,32 @@ def test_a_request_is_a_span_in_the_trace_of_its_caller(redis_db, tmp_path, rece
     assert TOKEN not in text
 
 
+def test_what_is_read_from_redis_is_a_span_of_its_own(redis_db, tmp_path, received):
+    with running(configuration(tmp_path, redis_db.address, token(TOKEN), sidecar={"traces": True})) as sidecar:
+        sidecar.settle(ASKED, TOKEN)
+        until(lambda: len(spans(received)) == 2, message="the spans of the first")
+        received.clear()
+        other = {**ASKED, "id": {"type": "email", "value": "other@example.com"}}
+        for _ in range(2):
+            sidecar.ask(other, TOKEN, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+        until(lambda: len(spans(received)) == 3, message="three spans")
+        (read, facts), (first, _), (second, _) = spans(received)
+    assert (read.name, read.parent_span_id, read.trace_id.hex()) == ("redis read", first.span_id, TRACE)
+    assert facts["db.system.name"].string_value == "redis"
+    assert second.name == first.name
+    assert "other@example.com" not in str(read)
+
+
+def test_what_went_wrong_is_told_by_its_kind(tmp_path, received):
+    with running(configuration(tmp_path, "127.0.0.1:1", token(TOKEN), sidecar={"traces": True})) as sidecar:
+        assert sidecar.ask(ASKED, TOKEN).status == 503
+        until(lambda: len(spans(received)) == 2, message="two spans")
+        (read, facts), _ = spans(received)
+    assert facts["error.type"].string_value
+    assert read.status.code == 2
+    assert not read.events
+
+
 def test_who_is_not_sampled_by_the_caller_is_not_sent(redis_db, tmp_path, received):
     with running(configuration(tmp_path, redis_db.address, token(TOKEN), sidecar={"traces": True})) as sidecar:
         sidecar.ask(ASKED, TOKEN, headers={"traceparent": f"00-{TRACE}-{PARENT}-00"})
