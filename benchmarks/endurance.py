@@ -5,6 +5,9 @@
 One sidecar process on uvloop; Redis, the writer of the sync and the callers, each a process, share its machine. Callers
 keep to a rate, and latency counts from when a request was due. The capacity is what the same callers reach, with the
 same sync under way, when each asks again as soon as it is answered. Prints a line of JSON.
+
+The sync is what a full one sends to Redis, at a fixed rate: pipelines of HSET for every profile, again and again, the same
+values each time. There is no warehouse and no snapshot behind it.
 """
 
 import argparse
