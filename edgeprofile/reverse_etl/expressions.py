@@ -37,7 +37,6 @@ __all__ = [
     "invalid_keys",
     "next_snapshot",
     "travelling",
-    "unfinished_keys",
 ]
 
 OPERATION = "RUDDER_OPERATION_TYPE"
@@ -48,7 +47,9 @@ FAILED_COLUMNS = {
     "ERROR_REASON": "string",
     "ROW_COUNT": "int64",
 }
-_KEY, _KNOWN = "_key", "_known"
+_KEY, _KNOWN = "rudder__key", "rudder__known"
+_ID, _IN_VIEW, _THEN_OPERATION = "rudder__id", "rudder__in_view", "rudder__then_operation"
+_FAILED, _INVALID, _NUMBER, _CHOSEN = "rudder__failed", "rudder__invalid", "rudder__number", "rudder__chosen"
 _TEXT = ibis.dtype("string")
 
 
@@ -73,7 +74,7 @@ def _one_of(column: ir.Value, operations: Iterable[Operation]) -> ir.BooleanValu
 
 def full_snapshot(view: ir.Table, id_column: str, traits: tuple[str, ...]) -> ir.Table:
     """The first snapshot: every row is an insert."""
-    return _current(view, id_column, traits).mutate(**{OPERATION: ibis.literal(Operation.INSERT.value)})
+    return _snapshot(_current(view, id_column, traits), id_column, traits, ibis.literal(Operation.INSERT.value))
 
 
 def next_snapshot(
@@ -87,15 +88,14 @@ def next_snapshot(
     dialect: Dialect,
 ) -> ir.Table:
     """Every row of the view, and every key that is in Redis without being in the view, with its operation."""
-    now = _current(view, id_column, traits).mutate(_in_view=ibis.literal(True))
-    both = now.outer_join(base, now[id_column] == base[_KEY])
+    now = _current(view, id_column, traits).mutate(ibis.literal(True).name(_IN_VIEW))
+    both = now.outer_join(base, now[_ID] == base[_KEY])
     # The literal's nullability is lost on the outer side of the join, so the test must not be folded away.
-    in_view = both["_in_view"].fill_null(False)
+    in_view = both[_IN_VIEW].fill_null(False)
     standing_known, standing_unknown = both[_KNOWN].fill_null(False), both[_KEY].notnull()
-    equal = _all(_same(both[name], both[f"_{name}"], dialect) for name in compared)
+    equal = _equal(both, traits, compared, dialect)
     operation = _operation(in_view, standing_known, standing_unknown, equal, kind)
-    key = ibis.coalesce(both[id_column], both[_KEY])
-    return both.select(**{id_column: key, **{name: both[name] for name in traits}, OPERATION: operation})
+    return _snapshot(both, id_column, traits, operation, key=ibis.coalesce(both[_ID], both[_KEY]))
 
 
 def beyond_cursor(
@@ -104,26 +104,33 @@ def beyond_cursor(
     traits: tuple[str, ...],
     *,
     cursor: str,
-    checkpoint: str | None,
-    unfinished: ir.Table | None,
+    checkpoint: str,
+    base: ir.Table,
+    compared: tuple[str, ...],
+    dialect: Dialect,
 ) -> ir.Table:
-    """The rows whose cursor is beyond the checkpoint, and those whose key (``_key``) an earlier run left unfinished."""
+    """The rows whose cursor is at or beyond the checkpoint, those whose key an earlier run left unfinished, and theirs.
+
+    What stands at the checkpoint may have been sent before, and another row may have come to stand there since: of
+    these, only what differs from the last snapshot is sent again. All rows of a chosen id come with it, so that an id
+    that several rows have is seen.
+    """
     now = _current(view, id_column, traits)
-    operation = {OPERATION: ibis.literal((Operation.UPDATE if checkpoint else Operation.INSERT).value)}
-    if checkpoint is None:
-        return now.mutate(**operation)
-    wanted = now[cursor] > ibis.literal(checkpoint).cast(now[cursor].type())
-    if unfinished is not None:
-        wanted |= now[id_column].isin(unfinished[_KEY])
-    return now.filter(wanted).mutate(**operation)
+    then = base[_then(compared.index(cursor))]
+    left = base.filter(_reaches(then, checkpoint) | ~base[_KNOWN])
+    both = now.left_join(left, now[_ID] == left[_KEY])
+    unfinished = both[_KEY].notnull() & ~both[_KNOWN].fill_null(False)
+    chosen = both.filter(_reaches(both[_now(traits.index(cursor))], checkpoint) | unfinished)
+    ids = chosen.filter(chosen[_ID].notnull()).select(chosen[_ID].name(_CHOSEN)).distinct()
+    rows = both.semi_join(ids, both[_ID] == ids[_CHOSEN]).union(chosen.filter(chosen[_ID].isnull()))
+    sent = rows[_KNOWN].fill_null(False) & _equal(rows, traits, compared, dialect)
+    operation = sent.ifelse(Operation.UNCHANGED.value, Operation.UPDATE.value)
+    return _snapshot(rows, id_column, traits, operation)
 
 
-def unfinished_keys(failed: ir.Table | None, prepared: ir.Table | None) -> ir.Table | None:
-    """The keys that a run with a cursor failed to deliver, or (``prepared``) may not have come to: one column ``_key``."""
-    tables = [failed.select(_key=failed["PRIMARY_KEY"].cast(_TEXT))] if failed is not None else []
-    if prepared is not None:
-        tables.append(prepared.select(_key=prepared[prepared.columns[0]].cast(_TEXT)))
-    return ibis.union(*tables) if tables else None
+def _reaches(column: ir.Value, checkpoint: str) -> ir.BooleanValue:
+    reached: ir.BooleanValue = column >= ibis.literal(checkpoint).cast(column.type())
+    return reached.fill_null(False)
 
 
 def beyond(prepared: ir.Table, cursor: str, checkpoint: str | None) -> ir.Table:
@@ -138,10 +145,34 @@ def highest(prepared: ir.Table, cursor: str) -> ir.Table:
     return prepared.agg(highest=prepared[cursor].max().cast("string"))
 
 
+def _now(index: int) -> str:
+    """The alias of a trait's value in the view: no name of the view's own takes part in a join."""
+    return f"rudder__now_{index}"
+
+
+def _then(index: int) -> str:
+    """The alias of a compared column's value in the last snapshot."""
+    return f"rudder__then_{index}"
+
+
 def _current(view: ir.Table, id_column: str, traits: tuple[str, ...]) -> ir.Table:
     key = view[id_column]
     text = key if key.type().is_string() else key.cast(_TEXT)
-    return view.select(**{id_column: text, **{name: _storable(view[name]) for name in traits}})
+    return view.select(text.name(_ID), *(_storable(view[name]).name(_now(at)) for at, name in enumerate(traits)))
+
+
+def _snapshot(
+    rows: ir.Table, id_column: str, traits: tuple[str, ...], operation: ir.Value, key: ir.Value | None = None
+) -> ir.Table:
+    """Rows of ``_current`` as a snapshot, under the view's own names."""
+    identity = rows[_ID] if key is None else key
+    values = (rows[_now(at)].name(name) for at, name in enumerate(traits))
+    return rows.select(identity.name(id_column), *values, operation.name(OPERATION))
+
+
+def _equal(both: ir.Table, traits: tuple[str, ...], compared: tuple[str, ...], dialect: Dialect) -> ir.BooleanValue:
+    at = {name: both[_now(index)] for index, name in enumerate(traits)}
+    return _all(_same(at[name], both[_then(index)], dialect) for index, name in enumerate(compared))
 
 
 def _storable(column: ir.Column) -> ir.Column:
@@ -186,40 +217,41 @@ def _holds_json(kind: dt.DataType) -> bool:
 
 
 def baseline(last: Baseline, compared: tuple[str, ...]) -> ir.Table:
-    """The keys that may be in Redis, each once: ``_key``, ``_known``, and its compared values as ``_{column}``.
+    """The keys that may be in Redis, each once, whether they are known, and their compared values, all under aliases.
 
     A key that was invalid in the last run (several rows had it) is kept without values.
     """
-    snapshot = last.snapshot
-    id_column = snapshot.columns[0]
-    rows = snapshot.filter(snapshot[id_column].notnull(), snapshot[id_column] != "")
-    operation, key = rows[OPERATION], rows[id_column]
-    known, kept = _standing(operation, last, failed=False)
+    rows = _left(last.snapshot, compared)
+    values = [_then(index) for index in range(len(compared))]
+    known, kept = _standing(rows[_THEN_OPERATION], last, failed=False)
     if last.failed is None:
-        return rows.filter(kept).select(_values(rows, key, known, compared))
+        return rows.filter(kept).select(_KEY, known.name(_KNOWN), *values)
     failed = _failed_once(last.failed)
-    joined = rows.left_join(failed, key == failed["_failed"])
-    has_failed = joined["_failed"].notnull()
-    known_if_failed, kept_if_failed = _standing(joined[OPERATION], last, failed=True)
-    known, kept = _standing(joined[OPERATION], last, failed=False)
+    joined = rows.left_join(failed, rows[_KEY] == failed[_FAILED])
+    has_failed = joined[_FAILED].notnull()
+    known_if_failed, kept_if_failed = _standing(joined[_THEN_OPERATION], last, failed=True)
+    known, kept = _standing(joined[_THEN_OPERATION], last, failed=False)
     known, kept = has_failed.ifelse(known_if_failed, known), has_failed.ifelse(kept_if_failed, kept)
-    valid = joined.filter(~joined["_invalid"].fill_null(False), kept)
-    regular = valid.select(_values(valid, valid[id_column], known, compared))
-    several = rows.semi_join(failed.filter(failed["_invalid"]), key == failed["_failed"])
-    numbered = several.mutate(_number=ibis.row_number().over(group_by=id_column))
-    invalid = numbered.filter(numbered["_number"] == 0)
+    valid = joined.filter(~joined[_INVALID].fill_null(False), kept)
+    regular = valid.select(_KEY, known.name(_KNOWN), *values)
+    several = rows.semi_join(failed.filter(failed[_INVALID]), rows[_KEY] == failed[_FAILED])
+    numbered = several.mutate(ibis.row_number().over(group_by=_KEY).name(_NUMBER))
+    invalid = numbered.filter(numbered[_NUMBER] == 0)
     # A null of the column's own type, which ibis cannot always spell (an enum of PostgreSQL, say).
-    nothing = {f"_{name}": ibis.cases((ibis.literal(False), invalid[name])) for name in compared}
-    return regular.union(invalid.select(**{_KEY: invalid[id_column], _KNOWN: ibis.literal(False), **nothing}))
+    nothing = [ibis.cases((ibis.literal(False), invalid[name])).name(name) for name in values]
+    return regular.union(invalid.select(_KEY, ibis.literal(False).name(_KNOWN), *nothing))
 
 
-def _values(rows: ir.Table, key: ir.Column, known: ir.BooleanValue, compared: tuple[str, ...]) -> dict[str, ir.Value]:
-    return {_KEY: key, _KNOWN: known, **{f"_{name}": rows[name] for name in compared}}
+def _left(snapshot: ir.Table, compared: tuple[str, ...]) -> ir.Table:
+    key = snapshot.columns[0]
+    rows = snapshot.filter(snapshot[key].notnull(), snapshot[key] != "")
+    values = (rows[name].name(_then(index)) for index, name in enumerate(compared))
+    return rows.select(rows[key].name(_KEY), rows[OPERATION].name(_THEN_OPERATION), *values)
 
 
 def _failed_once(failed: ir.Table) -> ir.Table:
     named = failed.filter(failed["PRIMARY_KEY"].notnull(), failed["PRIMARY_KEY"] != "")
-    return named.group_by(_failed=named["PRIMARY_KEY"]).agg(_invalid=named["RUDDER_INVALID"].any())
+    return named.group_by(named["PRIMARY_KEY"].name(_FAILED)).agg(named["RUDDER_INVALID"].any().name(_INVALID))
 
 
 def _standing(operation: ir.StringColumn, last: Baseline, *, failed: bool) -> tuple[ir.BooleanValue, ir.BooleanValue]:
@@ -254,16 +286,16 @@ def deliverable(snapshot: ir.Table, mode: Mode, invalid: ir.Table | None) -> ir.
     rows = snapshot.filter(_one_of(snapshot[OPERATION], DELIVERED[mode]))
     if invalid is None:
         return rows
-    keys = invalid.filter(invalid["RUDDER_INVALID"]).select(_invalid="PRIMARY_KEY")
+    keys = invalid.filter(invalid["RUDDER_INVALID"]).select(invalid["PRIMARY_KEY"].name(_INVALID))
     id_column = snapshot.columns[0]
     named = rows.filter(rows[id_column].notnull(), rows[id_column] != "")
-    return named.anti_join(keys, named[id_column] == keys["_invalid"])
+    return named.anti_join(keys, named[id_column] == keys[_INVALID])
 
 
 def travelling(rows: ir.Table, traits: tuple[str, ...], dialect: Dialect) -> ir.Table:
     """The id, the operation, and the traits in the types in which they leave the warehouse."""
-    moved = {name: _as_text(rows[name], dialect) for name in traits}
-    return rows.select(rows.columns[0], OPERATION, **moved)
+    moved = (_as_text(rows[name], dialect).name(name) for name in traits)
+    return rows.select(rows.columns[0], OPERATION, *moved)
 
 
 def _as_text(column: ir.Column, dialect: Dialect) -> ir.Column:

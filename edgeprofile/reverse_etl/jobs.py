@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeprofile.keys import Layout
 from edgeprofile.reverse_etl.commands import Target
 from edgeprofile.reverse_etl.errors import WarehouseError
+from edgeprofile.reverse_etl.expressions import OPERATION
 from edgeprofile.reverse_etl.plan import Mode, Situation, make_plan
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
     """Find the source's view and say where its rows go. Raises ``WarehouseError`` where there is none to be synced."""
     own = config.for_source(source.entity, source.id_type)
     model, view = _found(session, source)
+    _refuse_operation(view, model)
     id_column = _column(view, source.id_column, model)
     traits = {name: kind for name, kind in view.schema().items() if name != id_column}
     if source.is_default:
@@ -76,7 +78,7 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
     prefix = layout.key(source.entity, source.id_type, "x").decode()[:-1]
     target = Target(prefix, model, int(own.ttl or 0))
     mode = Mode(own.mode or config.mode)
-    cursor = _column(view, own.cursor_column, model) if own.cursor_column else ""
+    cursor = _cursor(view, own.cursor_column, model, traits) if own.cursor_column else ""
     redis = destination.config
     fingerprint = {
         "mode": mode.value,
@@ -115,6 +117,15 @@ def _found(session: Session, source: Source) -> tuple[str, ir.Table]:
     return found
 
 
+def _refuse_operation(view: ir.Table, model: str) -> None:
+    found = next((name for name in view.columns if name.lower() == OPERATION.lower()), None)
+    if found is not None:
+        raise WarehouseError(
+            f"the view {model} has a column {found}, which is the name of the operation in the sync's own snapshots; "
+            "give it another name in the project, or exclude it from the view"
+        )
+
+
 def _refuse_geometry(traits: dict[str, dt.DataType], model: str) -> None:
     found = [f"{name} ({kind})" for name, kind in traits.items() if kind.is_geospatial()]
     if found:
@@ -122,6 +133,13 @@ def _refuse_geometry(traits: dict[str, dt.DataType], model: str) -> None:
             f"the view {model} has geometry, which no JSON value is defined for: {', '.join(found)}; "
             "turn it into text in the project, or exclude it from the view"
         )
+
+
+def _cursor(view: ir.Table, name: str, model: str, traits: dict[str, dt.DataType]) -> str:
+    found = _column(view, name, model)
+    if found not in traits:
+        raise WarehouseError(f"the view {model}: cursorColumn must be one of its traits, which {found} is not")
+    return found
 
 
 def _column(view: ir.Table, name: str, model: str) -> str:

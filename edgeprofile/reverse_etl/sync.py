@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edgeprofile.config import RedisConfig
     from edgeprofile.reverse_etl.deliver import Delivered
     from edgeprofile.reverse_etl.jobs import Job
-    from edgeprofile.reverse_etl.plan import LastRun, Plan
+    from edgeprofile.reverse_etl.plan import Plan
     from edgeprofile.reverse_etl.settings import SyncConfig
     from edgeprofile.reverse_etl.state import Failure, Run
     from edgeprofile.reverse_etl.warehouse import Session
@@ -262,22 +262,23 @@ def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None)
     """The snapshot that a plan asks for, as an expression; ``before`` is the run of its baseline."""
     traits = tuple(job.traits)
     last = plan.baseline
-    if job.cursor:
-        unfinished = _unfinished(session, last, before) if last and before else None
-        return expressions.beyond_cursor(
-            job.view, job.id_column, traits, cursor=job.cursor, checkpoint=plan.checkpoint, unfinished=unfinished
-        )
-    if last is None or before is None:
+    if last is None or before is None or (job.cursor and plan.checkpoint is None):
         return expressions.full_snapshot(job.view, job.id_column, traits)
-    tables = session.tables()
-    failed = session.table(before.failed_keys) if before.failed_keys in tables else None
-    left = expressions.Baseline(session.table(before.snapshot), failed, last.mode, last.completed)
+    left = expressions.Baseline(
+        session.table(before.snapshot), session.table(before.failed_keys), last.mode, last.completed
+    )
     base = expressions.baseline(left, plan.compared)
+    if plan.checkpoint is not None:
+        return expressions.beyond_cursor(
+            job.view,
+            job.id_column,
+            traits,
+            cursor=job.cursor,
+            checkpoint=plan.checkpoint,
+            base=base,
+            compared=plan.compared,
+            dialect=session.dialect,
+        )
     return expressions.next_snapshot(
         job.view, job.id_column, traits, base=base, compared=plan.compared, kind=plan.kind, dialect=session.dialect
     )
-
-
-def _unfinished(session: Session, last: LastRun, before: Run) -> ir.Table | None:
-    failed = session.table(before.failed_keys)
-    return expressions.unfinished_keys(failed, None if last.completed else session.table(before.snapshot))

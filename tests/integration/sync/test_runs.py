@@ -357,23 +357,49 @@ class TestCursor:
         people.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="seen"),))
         return people
 
-    def test_only_rows_beyond_the_highest_value_seen_are_read(self, cursor):
+    def test_only_rows_at_or_beyond_the_highest_value_seen_are_read(self, cursor):
         assert counts(cursor.sync()) == {"inserted": 3, "delivered": 3}
+        cursor.execute("UPDATE people SET seen = 2 WHERE email = 'bob'")
+        assert counts(cursor.sync()) == {"updated": 1, "unchanged": 2, "delivered": 1}
         cursor.execute("UPDATE people SET country = 'FR' WHERE email = 'ada'")
-        assert counts(cursor.sync()) == {}
-        cursor.execute("UPDATE people SET country = 'IN', seen = 2 WHERE email = 'bob'")
+        assert counts(cursor.sync()) == {"unchanged": 1}
+        cursor.execute("UPDATE people SET country = 'IN', seen = 3 WHERE email = 'bob'")
         assert counts(cursor.sync()) == {"updated": 1, "delivered": 1}
-        assert counts(cursor.sync()) == {}
-        assert cursor.traits() == {"ada": ADA, "bob": BOB | {"country": "IN", "seen": 2}, "cid": CID}
+        assert counts(cursor.sync()) == {"unchanged": 1}
+        assert cursor.traits() == {"ada": ADA, "bob": BOB | {"country": "IN", "seen": 3}, "cid": CID}
+
+    def test_a_row_that_comes_to_stand_at_the_checkpoint_later_is_sent(self, cursor):
+        """Its transaction was open, or the clock that made its cursor stood still, when the run before looked."""
+        cursor.sync()
+        cursor.execute("INSERT INTO people VALUES ('dot', 'IN', 3, 1)")
+        cursor.execute("UPDATE people SET country = 'FR' WHERE email = 'ada'")
+        assert counts(cursor.sync()) == {"updated": 2, "unchanged": 2, "delivered": 2}
+        assert counts(cursor.sync()) == {"unchanged": 4}
+        cursor.execute("INSERT INTO people VALUES ('eve', 'IN', 3, 1)")
+        assert counts(cursor.sync()) == {"updated": 1, "unchanged": 4, "delivered": 1}
+        assert set(cursor.traits()) == {"ada", "bob", "cid", "dot", "eve"}
+
+    def test_an_id_that_a_row_below_the_checkpoint_has_too_is_set_aside(self, cursor):
+        cursor.sync()
+        cursor.execute("INSERT INTO people VALUES ('ada', 'FR', 9, 2), (NULL, 'FR', 9, 2)")
+        assert counts(cursor.sync()) == {"unchanged": 3, "invalid": 3}
+        assert cursor.traits()["ada"] == ADA
+        cursor.execute("DELETE FROM people WHERE email = 'ada' AND seen = 2")
+        assert counts(cursor.sync()) == {"updated": 1, "delivered": 1, "invalid": 1}
+
+    def test_a_cursor_that_is_no_trait_is_refused(self, people):
+        people.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="email"),))
+        with pytest.raises(WarehouseError, match="cursorColumn must be one of its traits, which email is not"):
+            people.sync()
 
     def test_failed_rows_are_retried_whatever_their_cursor(self, cursor):
         cursor.server.command("SET", f"{PREFIX}bob", "not a hash")
         assert cursor.sync().failed == 1
         cursor.execute("UPDATE people SET seen = 5 WHERE email = 'ada'")
-        assert counts(cursor.sync()) == {"updated": 2, "delivered": 1, "failed": 1}
+        assert counts(cursor.sync()) == {"updated": 2, "unchanged": 1, "delivered": 1, "failed": 1}
         cursor.server.command("DEL", f"{PREFIX}bob")
-        assert counts(cursor.sync()) == {"updated": 1, "delivered": 1}
-        assert counts(cursor.sync()) == {}
+        assert counts(cursor.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
+        assert counts(cursor.sync()) == {"unchanged": 1}
 
     def test_a_cancelled_run_is_made_up_for(self, cursor):
         cursor.sync()
@@ -387,6 +413,42 @@ class TestCursor:
             cursor.sync(step=crash)
         assert cursor.sync().delivered == 3
         assert {one["country"] for one in cursor.traits().values()} == {"XX"}
+
+
+class TestNames:
+    """A trait may be called as it likes: no alias of ours is in its way."""
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("x", "_x"),
+            ("_key", "_known", "_in_view", "_failed", "_invalid", "_number"),
+            ("self", "method", "table", "name"),
+            ("PRIMARY_KEY", "ROW_COUNT", "RUDDER_INVALID", "RUDDER_OPERATION", "n", "highest"),
+            ("rudder__key", "rudder__now_0", "rudder__then_0", "rudder__invalid"),
+        ],
+    )
+    @pytest.mark.parametrize("cursor", [False, True])
+    def test_no_name_hides_a_change(self, syncing, names, cursor):
+        if cursor:
+            syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column=names[0]),))
+        columns = ", ".join(f'"{name}" INTEGER' for name in names)
+        syncing.execute(f"CREATE TABLE features_by_email (email VARCHAR(9), {columns})")
+        zeros = ", ".join("0" for _ in names)
+        syncing.execute(f"INSERT INTO features_by_email VALUES ('a', {zeros}), ('b', {zeros}), ('b', {zeros})")  # noqa: S608
+        syncing.server.command("SET", f"{PREFIX}a", "not a hash")
+        assert syncing.sync().failed == 1
+        syncing.server.command("DEL", f"{PREFIX}a")
+        for number, name in enumerate((names[0], names[-1]), 1):
+            syncing.execute(f"UPDATE features_by_email SET \"{name}\" = {number} WHERE email = 'a'")  # noqa: S608
+            assert syncing.sync().updated == 1
+            assert syncing.traits()["a"][name] == number
+
+    @pytest.mark.parametrize("name", ["RUDDER_OPERATION_TYPE", "Rudder_Operation_Type"])
+    def test_the_name_of_the_operation_is_refused(self, syncing, name):
+        syncing.execute(f"CREATE TABLE features_by_email AS SELECT 'a' AS email, 1 AS \"{name}\"")
+        with pytest.raises(WarehouseError, match=f"the view features_by_email has a column {name}, which is the name"):
+            syncing.sync()
 
 
 class TestRefusals:

@@ -44,9 +44,15 @@ def statements(dialect):
     yield expressions.invalid_keys(SNAPSHOT)
     rows = expressions.deliverable(SNAPSHOT, Mode.MIRROR, FAILED)
     yield expressions.travelling(rows, TRAITS, dialect)
-    unfinished = expressions.unfinished_keys(FAILED, SNAPSHOT)
     yield expressions.beyond_cursor(
-        VIEW, "email", TRAITS, cursor="seen", checkpoint="2026-03-01 12:30:00+00", unfinished=unfinished
+        VIEW,
+        "email",
+        TRAITS,
+        cursor="seen",
+        checkpoint="2026-03-01 12:30:00+00",
+        base=base,
+        compared=TRAITS,
+        dialect=dialect,
     )
     yield expressions.highest(expressions.beyond(SNAPSHOT, "seen", "2026-03-01 12:30:00+00"), "seen")
 
