@@ -56,46 +56,44 @@ class Rows:
 
 
 class Commands:
-    """The commands of some rows: for each row one command of each of ``columns``, in that order.
+    """One command for each row: ``rows`` says which, ``column`` is a ``pa.string()`` array of packed commands."""
 
-    ``rows`` says which; ``columns`` are ``pa.string()`` arrays of packed commands.
-    """
+    __slots__ = ("__dict__", "column", "is_last", "rows")
 
-    __slots__ = ("__dict__", "columns", "rows")
+    replies_per_row = 1
 
-    def __init__(self, rows: Rows, columns: tuple[pa.Array, ...]) -> None:
+    def __init__(self, rows: Rows, column: pa.Array, *, is_last: bool) -> None:
         self.rows = rows
-        self.columns = columns
+        self.column = column
+        self.is_last = is_last
 
     @classmethod
     def of(cls, rows: Rows) -> Self:
-        """``HSET key model document`` for each row, and ``EXPIRE key ttl`` where there is a ttl.
+        """``HSET key model document`` for each row; the ``EXPIRE`` of a ttl is what is ``following``.
 
         Rows without documents are deletions: ``HDEL key model``; the key goes with its last field.
         """
         target, ids = rows.target, rows.ids
         if rows.documents is None:
-            return cls(rows, (_packed(target, ids, "HDEL", target.model),))
-        write = _packed(target, ids, "HSET", target.model, rows.documents)
-        return cls(rows, (write, *_expiry(target, ids)))
+            return cls(rows, _packed(target, ids, "HDEL", target.model), is_last=True)
+        return cls(rows, _packed(target, ids, "HSET", target.model, rows.documents), is_last=not target.ttl)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def replies_per_row(self) -> int:
-        """How many replies each row gets."""
-        return len(self.columns)
-
-    @cached_property
-    def _wire(self) -> pa.Array:
-        return self.columns[0] if len(self.columns) == 1 else pc.binary_join_element_wise(*self.columns, "")
+    def following(self, rows: Sequence[int]) -> Commands | None:
+        """What is to be sent for rows that are in, and for no others: a key that refused its field is not ours."""
+        if self.is_last or not rows:
+            return None
+        written = self.rows.take(rows)
+        target = written.target
+        return Commands(written, _packed(target, written.ids, "EXPIRE", str(target.ttl)), is_last=True)
 
     @cached_property
     def _ends(self) -> memoryview:
-        wire = self._wire
-        offsets = memoryview(wire.buffers()[1]).cast("i")
-        return offsets[wire.offset : wire.offset + len(wire) + 1]
+        column = self.column
+        offsets = memoryview(column.buffers()[1]).cast("i")
+        return offsets[column.offset : column.offset + len(column) + 1]
 
     def payload(self) -> memoryview:
         """The bytes of all commands, without a copy."""
@@ -107,12 +105,11 @@ class Commands:
 
     def row(self, index: int) -> list[bytes]:
         """The commands of one row, one by one."""
-        return [column[index].as_py().encode() for column in self.columns]
+        return [self.column[index].as_py().encode()]
 
     def take(self, rows: Sequence[int]) -> Commands:
         """The commands of some of the rows."""
-        chosen = pa.array(rows, pa.int32())
-        return Commands(self.rows.take(rows), tuple(column.take(chosen) for column in self.columns))
+        return Commands(self.rows.take(rows), self.column.take(pa.array(rows, pa.int32())), is_last=self.is_last)
 
     def pieces(self, most_bytes: int, most_rows: int) -> Iterator[Commands]:
         """Consecutive rows of at most so many bytes (one row may have more) and so many rows."""
@@ -132,17 +129,11 @@ class Commands:
         return low
 
     def _slice(self, start: int, stop: int) -> Commands:
-        piece = Commands(self.rows.slice(start, stop), tuple(column[start:stop] for column in self.columns))
-        piece.__dict__["_wire"] = self._wire[start:stop]
-        return piece
+        return Commands(self.rows.slice(start, stop), self.column[start:stop], is_last=self.is_last)
 
     def _bytes(self, start: int, stop: int) -> memoryview:
-        data = self._wire.buffers()[2]
+        data = self.column.buffers()[2]
         return memoryview(data)[self._ends[start] : self._ends[stop]] if data else memoryview(b"")
-
-
-def _expiry(target: Target, ids: pa.Array) -> tuple[pa.Array, ...]:
-    return (_packed(target, ids, "EXPIRE", str(target.ttl)),) if target.ttl else ()
 
 
 def _packed(target: Target, ids: pa.Array, name: str, argument: str, values: pa.Array | None = None) -> pa.Array:

@@ -17,7 +17,7 @@ from edgeprofile.store.lanes import Lanes
 from edgeprofile.store.patience import Pace, Patience
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply
-from edgeprofile.store.writer import Refused, Settled, deserves_retry, is_for_every_row
+from edgeprofile.store.writer import Refused, Settled, deserves_retry, is_for_every_row, raise_unless_passing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -90,7 +90,7 @@ class DocumentWriter:
         for batch in batches:
             for start in range(0, len(batch), _TOGETHER):
                 piece = batch.take(range(start, min(start + _TOGETHER, len(batch))))
-                self._pace.wait(len(piece))
+                self._pace.wait(len(piece) * (2 if piece.ttl else 1))
                 yield from self._persist(piece)
 
     def _persist(self, batch: DocumentBatch) -> Iterator[Settled]:
@@ -130,10 +130,11 @@ class DocumentWriter:
         try:
             lane = self._lanes.for_key(batch.keys()[0])
             return _transaction(lane, batch)
-        except RedisUnavailable as error:
-            self._cause = error
         except _Elsewhere as error:
             self._cause = error.problem
+        except ServiceError as error:
+            raise_unless_passing(error)
+            self._cause = error
         if lane is not None:
             lane.drop()
         self._lanes.forget_slots()

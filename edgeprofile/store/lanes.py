@@ -46,6 +46,9 @@ class Batch(Protocol):
     def take(self, rows: Sequence[int]) -> Batch:
         """Some of the rows."""
 
+    def following(self, rows: Sequence[int]) -> Batch | None:
+        """What is to be sent once these rows are in; they count as delivered when that is."""
+
 
 class Lane:
     """One connection to one node: batches out, their replies in, in order. It connects when it is first used.

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgeprofile.errors import RedisUnavailable
+from edgeprofile.errors import RedisUnavailable, ServerRefused, ServiceError
 from edgeprofile.store.lanes import Lanes
 from edgeprofile.store.patience import Pace, Patience
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
     from edgeprofile.config import RedisConfig
-    from edgeprofile.errors import ServiceError
     from edgeprofile.store.lanes import Batch, Lane
 
-__all__ = ["BulkWriter", "Refused", "Settled", "deserves_retry", "is_for_every_row"]
+__all__ = ["BulkWriter", "Refused", "Settled", "deserves_retry", "is_for_every_row", "raise_unless_passing"]
 
 _UNDER_WAY = 2
 _ELSEWHERE = frozenset({"MOVED", "ASK"})
@@ -50,7 +49,16 @@ class Settled(NamedTuple):
 
 def deserves_retry(reply: ErrorReply) -> bool:
     """Whether the same command can succeed later, or at another node."""
-    return reply.code in _ELSEWHERE or reply.code in _LATER
+    return reply.code in _ELSEWHERE or reply.code in _LATER or "max number of clients" in reply.text
+
+
+def raise_unless_passing(problem: ServiceError) -> None:
+    """A node that cannot be reached, or lets nobody in for the moment, may do so later."""
+    passing = isinstance(problem, RedisUnavailable) or (
+        isinstance(problem, ServerRefused) and (problem.code in _LATER or problem.code == "MAXCLIENTS")
+    )
+    if not passing:
+        raise problem
 
 
 def is_for_every_row(reply: ErrorReply) -> bool:
@@ -98,7 +106,8 @@ class BulkWriter:
     def _send(self, batch: Batch) -> None:
         try:
             parts = list(self._lanes.split(batch))
-        except RedisUnavailable as error:
+        except ServiceError as error:
+            raise_unless_passing(error)
             self._cause = error
             self._again.append(batch)
             return
@@ -108,10 +117,11 @@ class BulkWriter:
     def _send_to(self, lane: Lane, batch: Batch) -> None:
         try:
             lane.send(batch)
-        except RedisUnavailable as error:
+        except ServiceError as error:
             self._broken(lane, error)
 
-    def _broken(self, lane: Lane, error: RedisUnavailable) -> None:
+    def _broken(self, lane: Lane, error: ServiceError) -> None:
+        raise_unless_passing(error)
         self._cause = error
         self._again += [batch.whole if isinstance(batch, _Asking) else batch for batch in lane.drop()]
         self._lanes.forget_slots()
@@ -122,7 +132,7 @@ class BulkWriter:
             while len(lane.under_way) > at_most:
                 try:
                     batch, replies = lane.settle()
-                except RedisUnavailable as error:
+                except ServiceError as error:
                     self._broken(lane, error)
                 else:
                     yield self._judge(lane, batch, replies)
@@ -145,7 +155,18 @@ class BulkWriter:
         if later:
             self._again.append(whole.take(later))
             self._lanes.forget_slots()
-        return Settled(whole, len(batch) - len(errors), refused)
+        return Settled(whole, self._delivered(lane, batch, errors), refused)
+
+    def _delivered(self, lane: Lane, batch: Batch, errors: Collection[int]) -> int:
+        """How many rows are in for good; those that something has to follow are not yet."""
+        every = range(len(batch))
+        written = [row for row in every if row not in errors] if errors else every
+        following = batch.following(written)
+        if following is None:
+            return len(written)
+        self._pace.wait(len(following))
+        self._send_to(lane, following)
+        return 0
 
     def _repair(self) -> Iterator[Settled]:
         """Until nothing waits to be tried again."""
@@ -194,6 +215,10 @@ class _Asking:
 
     def take(self, rows: Sequence[int]) -> Batch:
         return self.whole.take(rows)
+
+    def following(self, rows: Sequence[int]) -> Batch | None:
+        following = self.whole.following(rows)
+        return None if following is None else _Asking(following)
 
 
 def _address(reply: ErrorReply) -> tuple[str, int]:

@@ -49,6 +49,44 @@ class TestOneServer:
             assert send(bulk, [batch("ab", ttl=100)]) == (2, [])
         assert 90 < redis_db.command("TTL", "w:d:user:id:b") <= 100
 
+    def test_a_key_of_somebody_else_gets_no_time_to_live(self, redis_db):
+        redis_db.command("SET", "w:d:user:id:b", "theirs")
+        with writer(redis_db.address) as bulk:
+            delivered, (refused,) = send(bulk, [batch("abc", ttl=100)])
+        assert (delivered, refused.row) == (2, 1)
+        assert redis_db.command("TTL", "w:d:user:id:b") == -1
+        assert all(90 < redis_db.command("TTL", f"w:d:user:id:{one}") <= 100 for one in "ac")
+
+    def test_every_row_of_many_batches_gets_its_time_to_live(self, redis_db):
+        with writer(redis_db.address) as bulk:
+            batches = (batch(range(n, n + 10), ttl=100) for n in range(0, 200, 10))
+            assert send(bulk, batches) == (200, [])
+        assert all(redis_db.command("TTL", f"w:d:user:id:{n}") > 90 for n in range(200))
+
+    def test_the_write_of_a_ttl_counts_against_the_rate(self, redis_db):
+        config = RedisConfig(address=redis_db.address, cluster_mode=False)
+        began = time.monotonic()
+        with closing(BulkWriter(config, timeout=5, retry_for=5, most_per_second=1_000)) as bulk:
+            assert send(bulk, (batch(range(n, n + 100), ttl=9) for n in range(0, 400, 100))) == (400, [])
+        assert time.monotonic() - began >= 0.6
+
+    @pytest.mark.parametrize(("password", "rows"), [("", 1), ("secret", 10)])
+    def test_a_server_without_a_connection_to_spare_is_tried_again(self, redis_db, password, rows):
+        redis_db.config_set("requirepass", password)
+        options = {"password": password} if password else {}
+        with redis_db.client(**options) as first:
+            most = int(first.info("clients")["connected_clients"])
+            redis_db.config_set("maxclients", str(most))
+            try:
+                making_room = threading.Timer(0.5, first.config_set, ("maxclients", "1000"))
+                with writer(redis_db.address, **options) as bulk:
+                    making_room.start()
+                    assert send(bulk, [batch(range(rows))]) == (rows, [])
+                making_room.join()
+            finally:
+                first.config_set("maxclients", "1000")
+                first.config_set("requirepass", "")
+
     def test_a_row_of_the_wrong_type_is_refused_and_the_others_get_in(self, redis_db):
         redis_db.command("SET", "w:d:user:id:5", "x")
         with writer(redis_db.address) as bulk:

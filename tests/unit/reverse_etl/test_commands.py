@@ -36,20 +36,27 @@ def test_deletions():
     assert bytes(Commands.of(rows(["a"])).payload()) == packed(("HDEL", f"{PREFIX}a", "features"))
 
 
-def test_a_ttl_follows_each_write():
-    commands = Commands.of(rows(["a", "b"], ["1", "2"], ttl=60))
+def test_a_ttl_follows_the_writes_that_got_in():
+    commands = Commands.of(rows(["a", "b", "c"], ["1", "2", "3"], ttl=60))
     assert bytes(commands.payload()) == packed(
-        ("HSET", f"{PREFIX}a", "features", "1"),
-        ("EXPIRE", f"{PREFIX}a", "60"),
-        ("HSET", f"{PREFIX}b", "features", "2"),
-        ("EXPIRE", f"{PREFIX}b", "60"),
+        *(("HSET", f"{PREFIX}{one}", "features", n) for one, n in ("a1", "b2", "c3"))
     )
-    assert commands.replies_per_row == 2
-    assert commands.row(1) == [packed(("HSET", f"{PREFIX}b", "features", "2")), packed(("EXPIRE", f"{PREFIX}b", "60"))]
+    following = commands.following([0, 2])
+    assert bytes(following.payload()) == packed(("EXPIRE", f"{PREFIX}a", "60"), ("EXPIRE", f"{PREFIX}c", "60"))
+    assert following.rows.ids.to_pylist() == ["a", "c"]
+    assert following.row(1) == [packed(("EXPIRE", f"{PREFIX}c", "60"))]
+    assert following.following([0]) is None
+    assert following.take([1]).following([0]) is None
+    assert commands.take([1]).following([0]).rows.ids.to_pylist() == ["b"]
+    assert commands.following([]) is None
 
 
 def test_a_deletion_sets_no_ttl():
-    assert Commands.of(rows(["a"], ttl=60)).replies_per_row == 1
+    assert Commands.of(rows(["a"], ttl=60)).following([0]) is None
+
+
+def test_without_a_ttl_nothing_follows():
+    assert Commands.of(rows(["a"], ["1"])).following([0]) is None
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.text())
