@@ -25,7 +25,7 @@ from edgeprofile.reverse_etl.progress import progress_for
 from edgeprofile.reverse_etl.project import read_project
 from edgeprofile.reverse_etl.siteconfig import locate
 from edgeprofile.reverse_etl.state import State
-from edgeprofile.reverse_etl.sync import SourceSync
+from edgeprofile.reverse_etl.sync import Report, SourceSync
 from edgeprofile.reverse_etl.tables import plan_text, status_text
 from edgeprofile.reverse_etl.warehouse import Warehouse
 
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprofile.config import Config, Destination
-    from edgeprofile.reverse_etl.project import Project
+    from edgeprofile.reverse_etl.project import Project, Source
     from edgeprofile.reverse_etl.settings import SyncConfig
-    from edgeprofile.reverse_etl.sync import Observer, Report
+    from edgeprofile.reverse_etl.sync import Observer
+    from edgeprofile.reverse_etl.warehouse import Session
 
 __all__ = ["Sync", "add_arguments", "run"]
 
@@ -129,6 +130,9 @@ class Sync:
         try:
             with progress_for(as_json=as_json) if observe is None else nullcontext(observe) as told:
                 code = self._all(full=full, reports=reports, observe=told)
+        except EdgeProfileError:
+            code = DID_NOT_RUN
+            raise
         finally:
             if as_json:
                 _print_json({"sources": reports, "exitCode": code})
@@ -183,6 +187,7 @@ class Sync:
             sys.stderr.write(f"edgeprofile: {notice}\n")
         with self._warehouse.open() as session:
             for source in self._project.sources:
+                before = len(reports)
 
                 def seen(report: Report, phase: str) -> None:
                     if report not in reports:
@@ -190,16 +195,32 @@ class Sync:
                     observe(report, phase)
 
                 try:
-                    job = make_job(session, source, self._config, self._destination)
-                    report = SourceSync(session, self._config, self._destination.config, seen).run(job, full=full)
-                    codes.append(SOME_FAILED if report.failed else DELIVERED)
-                except DeliveryStopped as error:
-                    sys.stderr.write(f"edgeprofile: {source.name}: stopped: {error}\n")
-                    codes.append(SOME_FAILED)
-                except EdgeProfileError as error:
-                    sys.stderr.write(f"edgeprofile: {source.name}: {error}\n")
-                    codes.append(DID_NOT_RUN)
+                    codes.append(self._one(session, source, seen, full=full))
+                except Exception as error:  # noqa: BLE001  # a source that cannot be synced is no reason not to sync the next
+                    sys.stderr.write(f"edgeprofile: {source.name}: {_told(error)}\n")
+                    codes.append(SOME_FAILED if isinstance(error, DeliveryStopped) else DID_NOT_RUN)
+                    if len(reports) == before:
+                        reports.append(_not_run(source, error))
         return max(codes)
+
+    def _one(self, session: Session, source: Source, observe: Observer, *, full: bool) -> int:
+        job = make_job(session, source, self._config, self._destination)
+        for notice in job.notices:
+            sys.stderr.write(f"edgeprofile: {notice}\n")
+        report = SourceSync(session, self._config, self._destination.config, observe).run(job, full=full)
+        return SOME_FAILED if report.failed else DELIVERED
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, DeliveryStopped):
+        return f"stopped: {error}"
+    if isinstance(error, EdgeProfileError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (this is a bug of ours)"
+
+
+def _not_run(source: Source, error: Exception) -> Report:
+    return Report(source=source.name, view=source.views[0], connection_id="", status="refused", error=_told(error))
 
 
 def _slept_until(due: datetime) -> bool:

@@ -238,11 +238,15 @@ class SourceSync:
             report.status = "cancelled"
             self.session.recover()
             raise
+        except WarehouseError as error:
+            report.status, report.error = "failed", str(error)
+            raise
         except EdgeProfileError as error:
             report.status, report.error = "failed", str(error)
-            if isinstance(error, WarehouseError):
-                raise
             raise DeliveryStopped(str(error)) from error
+        except Exception as error:
+            report.status, report.error = "failed", f"{type(error).__name__}: {error}"
+            raise
         finally:
             report.seconds = time.monotonic() - began
             if report.status in {"cancelled", "failed"}:

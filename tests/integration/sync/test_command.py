@@ -9,6 +9,7 @@ from edgeprofile.cli import main
 from edgeprofile.demo.warehouse import PROJECT, build, order
 from edgeprofile.reverse_etl import command
 from edgeprofile.reverse_etl.errors import SyncCancelled
+from edgeprofile.reverse_etl.sync import SourceSync
 
 USERS = 50
 
@@ -156,6 +157,52 @@ class TestExitCodes:
         code, _, err = sync(project=str(tmp_path))
         assert code == 2
         assert "the warehouse has no view user_feature_view_using_phone" in err
+
+    def test_2_a_mistake_of_ours_ends_its_source_and_no_other(self, sync, monkeypatch, valkey):
+        def broken(self, state, run, job, *rest, **options):
+            if job.source.id_type == "email":
+                raise KeyError("_key")
+            return whole(self, state, run, job, *rest, **options)
+
+        whole = SourceSync._run  # where a mistake would be made
+        monkeypatch.setattr(SourceSync, "_run", broken)
+        code, _, err = sync()
+        assert code == 2
+        assert "user by email: KeyError: '_key' (this is a bug of ours)" in err
+        assert valkey.command("DBSIZE") == 2 * USERS
+        runs = json.loads(sync("status", "--json")[1])["runs"]
+        assert sorted((one["id_type"], one["status"]) for one in runs) == [
+            ("anonymous_id", "succeeded"),
+            ("email", "failed"),
+            ("user_id", "succeeded"),
+        ]
+
+    def test_2_the_summary_tells_of_a_source_that_did_not_run(self, sync, tmp_path):
+        (tmp_path / "pb_project.yaml").write_text(
+            "entities: [{name: user, feature_views: {using_ids: [{id: phone}, {id: email, name: features_by_email}]}}]"
+        )
+        code, out, _ = sync("--json", project=str(tmp_path))
+        summary = json.loads(out)
+        assert (code, summary["exitCode"]) == (2, 2)
+        assert [(one["source"], one["status"]) for one in summary["sources"]] == [
+            ("user by phone", "refused"),
+            ("user by email", "succeeded"),
+        ]
+        assert "has no view user_feature_view_using_phone" in summary["sources"][0]["error"]
+
+    def test_2_the_summary_of_a_warehouse_that_cannot_be_opened(self, sync, tmp_path):
+        (tmp_path / "no.duckdb").write_text("no database")
+        code, out, _ = sync("--json", warehouse=f"duckdb://{tmp_path}/no.duckdb")
+        assert (code, json.loads(out)) == (2, {"sources": [], "exitCode": 2})
+
+    def test_a_feature_that_the_view_does_not_have_is_told(self, sync, tmp_path):
+        (tmp_path / "pb_project.yaml").write_text(
+            "entities: [{name: user, feature_views: {using_ids: [{id: email, name: features_by_email}],"
+            " features: [{from: models/x, include: [shoe_size]}]}}]"
+        )
+        code, _, err = sync(project=str(tmp_path))
+        assert code == 0
+        assert "the view features_by_email has no column shoe_size" in err
 
     def test_the_other_sources_are_synced_all_the_same(self, sync, tmp_path, valkey):
         (tmp_path / "pb_project.yaml").write_text(
