@@ -91,21 +91,34 @@ class Delivered(msgspec.Struct):
 
 
 def deliver(
-    session: Session, shipment: Shipment, writer: Writer, failed: Callable[[list[Failure]], None]
+    session: Session,
+    shipment: Shipment,
+    writer: Writer,
+    failed: Callable[[list[Failure]], None],
+    may_write: Callable[[], None],
 ) -> Generator[Delivered, None, None]:
     """Deliver a shipment; yields the running counts. ``failed`` is told of rows that Redis would not take.
+
+    ``may_write`` is called before each piece and after each answer, and raises where nothing more may be sent.
 
     The warehouse is read, and its rows encoded, in a thread ahead of the writes; ``session`` is used there alone.
     """
     counts = Delivered()
     with prefetched(lambda: shipped_rows(session, shipment), _AHEAD) as rows:
-        for settled in writer.deliver(_pieces(rows, shipment)):
+        for settled in writer.deliver(_allowed(_pieces(rows, shipment), may_write)):
+            may_write()
             failures = [_failure(settled, row, reason) for row, reason in settled.refused]
             if failures:
                 failed(failures)
             counts.delivered += settled.delivered
             counts.failed += len(failures)
             yield counts
+
+
+def _allowed(pieces: Iterable[T], may_write: Callable[[], None]) -> Iterator[T]:
+    for piece in pieces:
+        may_write()
+        yield piece
 
 
 def shipped_rows(session: Session, shipment: Shipment) -> Iterator[Rows]:

@@ -9,13 +9,14 @@
     ServiceError
     ├── WarehouseError         the warehouse could not be reached, or refused a statement
     └── DeliveryStopped        Redis refused to go on; what was not delivered is delivered by the next run
+        └── LockLost           the run was silent for so long that another may have begun
 """
 
 from __future__ import annotations
 
 from edgeprofile.errors import ConfigurationError, ServiceError, UsageError
 
-__all__ = ["DeliveryStopped", "ProjectError", "SyncCancelled", "SyncRefused", "WarehouseError"]
+__all__ = ["DeliveryStopped", "LockLost", "ProjectError", "SyncCancelled", "SyncRefused", "WarehouseError"]
 
 
 class ProjectError(ConfigurationError):
@@ -40,6 +41,10 @@ class WarehouseError(ServiceError):
 
 class DeliveryStopped(ServiceError):
     """Redis refused to go on; the rows that were not delivered are delivered by the next run."""
+
+
+class LockLost(DeliveryStopped):
+    """The run was silent for so long that another may have begun; it ends, and leaves everything as it is."""
 
 
 class SyncCancelled(BaseException):

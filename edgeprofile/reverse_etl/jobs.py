@@ -50,7 +50,7 @@ class Job:
             name: "string" if kind.is_string() else str(kind.copy(nullable=True)) for name, kind in self.traits.items()
         }
 
-    def plan(self, last: LastRun | None, *, full_asked: bool, now: float) -> Plan:
+    def plan(self, last: LastRun | None, *, full_asked: bool, now: float, has_snapshot: bool = True) -> Plan:
         """What a run would do at ``now``, seconds since the epoch."""
         situation = Situation(
             mode=self.mode,
@@ -60,6 +60,7 @@ class Job:
             cursor=self.cursor or None,
             ttl=self.target.ttl,
             now=now,
+            has_snapshot=has_snapshot,
         )
         return make_plan(last, situation)
 

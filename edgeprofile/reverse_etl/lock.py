@@ -3,6 +3,10 @@
 A contender enters its claim and then looks at all of them. Another that is alive refuses it, so of two that come at
 the same moment at most one runs. A claim is alive while its process is, where that can be seen from here, and
 elsewhere while its heartbeat is fresh by the warehouse's own clock.
+
+A process can be stopped for longer than that (a paused container, a machine that sleeps) and go on unaware that its
+claim was taken for dead. So the run asks its claim before each write: without a beat that was confirmed within the last
+minute, while others wait for a minute and a half, it ends.
 """
 
 from __future__ import annotations
@@ -22,14 +26,14 @@ import ibis
 import msgspec
 import sqlglot.expressions as sge
 
-from edgeprofile.reverse_etl.errors import SyncRefused, WarehouseError
+from edgeprofile.reverse_etl.errors import LockLost, SyncRefused, WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Lock", "Owner", "this_process"]
+__all__ = ["Claim", "Lock", "Owner", "this_process"]
 
 logger = logging.getLogger("edgeprofile.sync")
 
@@ -47,6 +51,7 @@ _HELD: set[str] = set()
 """The claims that this process holds or contends for: of its own, it knows better than any heartbeat."""
 
 _BEAT_EVERY = 15.0
+_CONFIRMED_WITHIN = 60.0
 _DEAD_AFTER = 90.0
 _ATTEMPTS = 3
 
@@ -64,8 +69,8 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 def this_process() -> Owner:
-    """The process we are in."""
-    return Owner(socket.gethostname(), _boot_id(), os.getpid(), _process_start(os.getpid()) or "")
+    """The process we are in; its boot is told apart by the namespace of its id, too, since containers share the boot."""
+    return Owner(socket.gethostname(), _boot_id() + _pid_namespace(), os.getpid(), _process_start(os.getpid()) or "")
 
 
 def is_alive(owner: Owner, silent_for: float, here: Owner) -> bool:
@@ -80,6 +85,19 @@ def _boot_id() -> str:
     return path.read_text(encoding="ascii").strip() if path.exists() else ""
 
 
+def _pid_namespace() -> str:
+    try:
+        return f" {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _now() -> float:
+    """Seconds that go on while the machine sleeps, where it can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
 def _process_start(pid: int) -> str | None:
     """Something that differs between two processes of the same id; ``None`` where there is no such process."""
     try:
@@ -92,6 +110,34 @@ def _process_start(pid: int) -> str | None:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except OSError:
         return ""
+
+
+class Claim:
+    """One run's claim, as far as its heartbeat knows. ``clock`` gives seconds."""
+
+    def __init__(self, token: str, clock: Callable[[], float] = _now) -> None:
+        self.token = token
+        self.clock = clock
+        self._confirmed_at = clock()
+        self._is_gone = False
+
+    def confirm(self, asked_at: float, *, is_there: bool) -> None:
+        """What a beat found that was sent at ``asked_at``."""
+        if is_there:
+            self._confirmed_at = asked_at
+        else:
+            self._is_gone = True
+
+    def check(self) -> None:
+        """Raise ``LockLost`` where another run may have begun."""
+        silent = self.clock() - self._confirmed_at
+        if self._is_gone:
+            raise LockLost("another run took this one for dead, and its lock from it; what it did not send, others do")
+        if silent > _CONFIRMED_WITHIN:
+            raise LockLost(
+                f"the lock was last confirmed {silent:.0f} s ago (this process was stopped, or the warehouse away), so "
+                "another run may have begun; what was not sent, the next one sends"
+            )
 
 
 class Lock:
@@ -111,12 +157,13 @@ class Lock:
             self._session.create(LOCKS, {self._fold(column): kind for column, kind in _COLUMNS.items()})
 
     @contextmanager
-    def held(self, connection_id: str) -> Iterator[None]:
+    def held(self, connection_id: str) -> Iterator[Claim]:
         """Hold the connection's lock. Raises ``SyncRefused`` where another run is alive."""
         token = self._claim(connection_id)
+        claim = Claim(token)
         try:
-            with self._heartbeat(token):
-                yield
+            with self._heartbeat(claim):
+                yield claim
         finally:
             _HELD.discard(token)
             self._release(token)
@@ -175,9 +222,9 @@ class Lock:
         return self._session.rows(others.mutate(silent_for=silent))
 
     @contextmanager
-    def _heartbeat(self, token: str) -> Iterator[None]:
+    def _heartbeat(self, claim: Claim) -> Iterator[None]:
         stop = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(token, stop), name="edgeprofile-sync-heartbeat", daemon=True)
+        thread = threading.Thread(target=self._beat, args=(claim, stop), name="edgeprofile-sync-heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -185,19 +232,25 @@ class Lock:
             stop.set()
             thread.join()
 
-    def _beat(self, token: str, stop: threading.Event) -> None:
+    def _beat(self, claim: Claim, stop: threading.Event) -> None:
         """A missed beat is made up by the next one; there are six before anybody takes the claim for dead."""
-        update = sge.Update(
-            this=self._table,
-            expressions=[sge.EQ(this=self._column("beat_at"), expression=sge.CurrentTimestamp())],
-            where=sge.Where(this=self._column("owner").eq(token)),
-        )
         while not stop.wait(_BEAT_EVERY):
             try:
                 with self._session.sibling() as session:
-                    session.run(update)
-            except WarehouseError:
-                continue
+                    self.beat(claim, session)
+            except Exception as error:  # noqa: BLE001  # a thread that ends here would end the run, whatever the reason
+                logger.warning("a heartbeat of the lock failed: %s", type(error).__name__)
+
+    def beat(self, claim: Claim, session: Session) -> None:
+        """Say that the run is alive, and see that its claim still stands."""
+        asked_at = claim.clock()
+        mine = self._column("owner").eq(claim.token)
+        beat_at = sge.EQ(this=self._column("beat_at"), expression=sge.CurrentTimestamp())
+        session.run(sge.Update(this=self._table, expressions=[beat_at], where=sge.Where(this=mine)))
+        table = session.table(LOCKS)
+        claim.confirm(
+            asked_at, is_there=bool(session.rows(table.filter(table[self._fold("owner")] == claim.token).limit(1)))
+        )
 
     @property
     def _table(self) -> sge.Table:

@@ -114,7 +114,10 @@ class LastRun(Struct, frozen=True, kw_only=True):
 
 
 class Situation(Struct, frozen=True, kw_only=True):
-    """What is asked for now, at ``now`` seconds since the epoch; ``ttl`` in seconds, 0 for none."""
+    """What is asked for now, at ``now`` seconds since the epoch; ``ttl`` in seconds, 0 for none.
+
+    ``has_snapshot``: what the last run left is still in the warehouse.
+    """
 
     mode: Mode
     columns: dict[str, str]
@@ -123,13 +126,14 @@ class Situation(Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     ttl: int = 0
     now: float = 0.0
+    has_snapshot: bool = True
 
 
 class Plan(Struct, frozen=True, kw_only=True):
     """What the run will do.
 
-    ``baseline`` is the run whose snapshot (or checkpoint) it starts from; ``None`` the first time. ``compared`` are
-    the columns that decide whether a row changed, empty for a full run. ``reasons`` say why this kind.
+    ``baseline`` is the run whose snapshot (or checkpoint) it starts from; ``None`` the first time, and where that is
+    gone. ``compared`` are the columns that decide whether a row changed, empty for a full run. ``reasons`` say why this kind.
     """
 
     kind: Kind
@@ -154,7 +158,8 @@ def make_plan(last: LastRun | None, now: Situation) -> Plan:
     removed = tuple(name for name in last.columns if name not in now.columns)
     reasons = tuple(_reasons_for_full(last, now))
     if reasons:
-        return Plan(kind=Kind.FULL, reasons=reasons, columns=columns, removed=removed, baseline=last)
+        baseline = last if now.has_snapshot else None
+        return Plan(kind=Kind.FULL, reasons=reasons, columns=columns, removed=removed, baseline=baseline)
     why = "changes since the last sync" if last.completed else "changes, and what a cancelled sync left undone"
     return Plan(
         kind=Kind.INCREMENTAL,
@@ -169,6 +174,9 @@ def make_plan(last: LastRun | None, now: Situation) -> Plan:
 
 def _reasons_for_full(last: LastRun, now: Situation) -> list[str]:
     reasons = ["asked for"] if now.full_asked else []
+    if not now.has_snapshot:
+        unknown = now.mode is Mode.MIRROR
+        reasons.append(f"the last snapshot is gone{', and with it which rows are to be deleted' if unknown else ''}")
     added = [name for name in now.columns if name not in last.columns]
     retyped = [name for name, kind in now.columns.items() if last.columns.get(name, kind) != kind]
     if added:

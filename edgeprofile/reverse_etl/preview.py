@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from edgeprofile.reverse_etl.commands import Rows
     from edgeprofile.reverse_etl.jobs import Job
+    from edgeprofile.reverse_etl.plan import Plan
+    from edgeprofile.reverse_etl.state import Run
     from edgeprofile.reverse_etl.warehouse import Session
 
 __all__ = ["Preview", "dry_run", "preview"]
@@ -43,8 +45,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 def preview(session: Session, job: Job, *, full: bool) -> Preview:
     """Plan the next run of a job."""
-    found = State(session).last_run(job.connection_id)
-    plan = job.plan(found[0] if found else None, full_asked=full, now=time.time())
+    plan, _ = _planned(session, job, full=full)
     return Preview(
         source=job.source.name,
         view=job.target.model,
@@ -59,12 +60,18 @@ def preview(session: Session, job: Job, *, full: bool) -> Preview:
     )
 
 
+def _planned(session: Session, job: Job, *, full: bool) -> tuple[Plan, Run | None]:
+    state = State(session)
+    last, before = state.last_run(job.connection_id) or (None, None)
+    has_snapshot = before is None or state.has_left(before)
+    return job.plan(last, full_asked=full, now=time.time(), has_snapshot=has_snapshot), before
+
+
 def dry_run(session: Session, job: Job, *, full: bool, rows: int) -> Iterator[str]:
     """The commands for the first rows that the next run would send, as one would type them into redis-cli."""
-    found = State(session).last_run(job.connection_id)
-    plan = job.plan(found[0] if found else None, full_asked=full, now=time.time())
-    snapshot = planned_snapshot(session, job, plan, found[1] if found else None)
-    wanted = expressions.deliverable(snapshot, job.mode, expressions.invalid_keys(snapshot)).limit(rows)
+    snapshot = planned_snapshot(session, job, *_planned(session, job, full=full))
+    wanted = expressions.deliverable(snapshot, job.mode, expressions.invalid_keys(snapshot))
+    wanted = wanted.order_by(wanted.columns[0]).limit(rows)
     shipment = Shipment(
         rows=wanted,
         kinds=job.traits,

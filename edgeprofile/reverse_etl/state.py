@@ -139,6 +139,10 @@ class State:
         )
         return last, Run(connection_id, last.run_id, row["started_at"])
 
+    def has_left(self, run: Run) -> bool:
+        """Whether what a run left for the next one is still there."""
+        return {run.snapshot, run.failed_keys} <= self._session.tables()
+
     def bury(self, connection_id: str) -> None:
         """Mark what a run left as running that died; called by the only one alive."""
         running = [sge.column(self._fold("status"), quoted=True).eq(status) for status in RUNNING]
@@ -199,8 +203,8 @@ class State:
         ]
         self._insert(run.failed_keys, rows, fold=False)
 
-    def write_log(self, run: Run, mode: Mode, finished_at: datetime, *, successes: bool) -> None:
-        """One line for each failed row, and with ``successes`` for each delivered one; made by the warehouse."""
+    def write_log(self, run: Run, mode: Mode, finished_at: datetime, *, others: str | None, reason: str = "") -> None:
+        """One line for each failed row, and one with the status ``others`` for the rest; made by the warehouse."""
         failed = self._session.table(run.failed_keys)
         lines = failed.select(
             primary_key=failed["PRIMARY_KEY"],
@@ -209,22 +213,20 @@ class State:
             error_reason=failed["ERROR_REASON"],
         )
         self._session.insert_from(LOG, self._dated(lines, run, finished_at))
-        if successes:
-            self._session.insert_from(LOG, self._dated(self._successes(run, mode, failed), run, finished_at))
+        if others is not None:
+            rest = self._others(run, mode, failed).mutate(
+                status=ibis.literal(others), error_reason=ibis.literal(reason) if reason else ibis.null("string")
+            )
+            self._session.insert_from(LOG, self._dated(rest, run, finished_at))
 
-    def _successes(self, run: Run, mode: Mode, failed: ir.Table) -> ir.Table:
+    def _others(self, run: Run, mode: Mode, failed: ir.Table) -> ir.Table:
         snapshot = self._session.table(run.snapshot)
         key = snapshot.columns[0]
         sent = snapshot.filter(
             snapshot[OPERATION].isin([one.value for one in DELIVERED[mode]]), snapshot[key].notnull()
         )
         good = sent.anti_join(failed, sent[key] == failed["PRIMARY_KEY"])
-        return good.select(
-            primary_key=good[key],
-            operation=good[OPERATION],
-            status=ibis.literal("succeeded"),
-            error_reason=ibis.null("string"),
-        )
+        return good.select(primary_key=good[key], operation=good[OPERATION])
 
     def _dated(self, lines: ir.Table, run: Run, finished_at: datetime) -> ir.Table:
         dated = lines.mutate(

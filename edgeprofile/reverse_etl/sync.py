@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -18,12 +19,13 @@ import msgspec
 from edgeprofile.errors import EdgeProfileError
 from edgeprofile.reverse_etl import expressions
 from edgeprofile.reverse_etl.deliver import Shipment, deliver
-from edgeprofile.reverse_etl.errors import DeliveryStopped, SyncCancelled, WarehouseError
+from edgeprofile.reverse_etl.errors import DeliveryStopped, LockLost, SyncCancelled, WarehouseError
 from edgeprofile.reverse_etl.expressions import OPERATION
 from edgeprofile.reverse_etl.lock import Lock
 from edgeprofile.reverse_etl.plan import Kind, Operation
 from edgeprofile.reverse_etl.state import State
 from edgeprofile.store.documents import DocumentWriter
+from edgeprofile.store.patience import Pace
 from edgeprofile.store.writer import BulkWriter
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from edgeprofile.config import RedisConfig
     from edgeprofile.reverse_etl.deliver import Delivered
     from edgeprofile.reverse_etl.jobs import Job
+    from edgeprofile.reverse_etl.lock import Claim
     from edgeprofile.reverse_etl.plan import Plan
     from edgeprofile.reverse_etl.settings import SyncConfig
     from edgeprofile.reverse_etl.state import Failure, Run
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "Report", "SourceSync", "planned_snapshot"]
 
 _PIECES_PER_SECOND = 10
+_UNFINISHED = "the run ended before all its rows were sent: this one may be in, and the next run sends it again"
 
 
 class Report(msgspec.Struct, kw_only=True, rename="camel"):
@@ -93,6 +97,7 @@ class SourceSync:
     observe: Observer
     clock: Callable[[], float] = time.time
     step: Callable[[str], None] = lambda _name: None
+    _is_delivering: bool = field(default=False, init=False)
 
     def run(self, job: Job, *, full: bool = False) -> Report:
         """Sync one source.
@@ -104,28 +109,33 @@ class SourceSync:
         state.ensure()
         lock.ensure()
         report = Report(source=job.source.name, view=job.target.model, connection_id=job.connection_id)
-        with lock.held(job.connection_id):
+        with lock.held(job.connection_id) as claim:
             state.bury(job.connection_id)
             run = state.begin(job.source, job.target.model, job.connection_id, job.mode)
             report.sync_run_id = run.run_id
             self.step("begun")
-            with self._recorded(state, run, report):
-                self._run(state, run, job, report, full=full)
+            with self._recorded(state, run, job, report):
+                self._run(state, run, job, report, claim, full=full)
         return report
 
-    def _run(self, state: State, run: Run, job: Job, report: Report, *, full: bool) -> None:
+    def _run(self, state: State, run: Run, job: Job, report: Report, claim: Claim, *, full: bool) -> None:
         self.observe(report, "preparing")
-        found = state.last_run(job.connection_id)
+        self._is_delivering = False
+        last, before = state.last_run(job.connection_id) or (None, None)
         now = self.clock()
-        plan = job.plan(found[0] if found else None, full_asked=full, now=now)
+        plan = job.plan(last, full_asked=full, now=now, has_snapshot=before is None or state.has_left(before))
         report.kind, report.reason = plan.kind.value, plan.why
         state.planned(run, plan, job.columns, job.fingerprint)
-        self._prepare(state, run, job, plan, found[1] if found else None, report)
+        self._prepare(state, run, job, plan, before, report)
+        claim.check()
         renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
         prepared = {"status": "delivering", "prepared_at": datetime.now(UTC), "renewed_at": renewed}
         state.note(run, {**prepared, **report.row()})
+        self._is_delivering = True
         self.step("prepared")
-        self._deliver(state, run, job, report)
+        self._sweep(state, job)
+        self._deliver(state, run, job, report, claim)
+        claim.check()
         self._finish(state, run, job, plan, report)
 
     # Preparation
@@ -161,7 +171,7 @@ class SourceSync:
 
     # Delivery
 
-    def _deliver(self, state: State, run: Run, job: Job, report: Report) -> None:
+    def _deliver(self, state: State, run: Run, job: Job, report: Report, claim: Claim) -> None:
         self.observe(report, "delivering")
         if not report.to_deliver:
             return
@@ -178,8 +188,9 @@ class SourceSync:
             most_rows=max(1, limit // _PIECES_PER_SECOND) if limit else config.batch_rows,
         )
         try:
-            with self.session.sibling() as reading, self._writer(job) as writer:
-                going = deliver(reading, shipment, writer, lambda failures: self._failures(state, run, failures))
+            with self.session.sibling() as reading, self._writer(job, claim) as writer:
+                kept = partial(self._failures, state, run)
+                going = deliver(reading, shipment, writer, kept, claim.check)
                 with closing(going):  # the thread that reads must end before its session does
                     for counts in going:
                         self._advance(report, counts)
@@ -196,12 +207,15 @@ class SourceSync:
         self.step("failures")
 
     @contextmanager
-    def _writer(self, job: Job) -> Iterator[BulkWriter | DocumentWriter]:
+    def _writer(self, job: Job, claim: Claim) -> Iterator[BulkWriter | DocumentWriter]:
+        def sleep(seconds: float) -> None:
+            time.sleep(seconds)
+            claim.check()
+
         kind = DocumentWriter if job.json_mode else BulkWriter
         config = self.config
-        writer = kind(
-            self.redis, timeout=config.timeout, retry_for=config.retry_for, most_per_second=config.max_writes_per_second
-        )
+        pace = Pace(config.max_writes_per_second, sleep=sleep)
+        writer = kind(self.redis, timeout=config.timeout, retry_for=config.retry_for, pace=pace)
         try:
             yield writer
         finally:
@@ -211,15 +225,20 @@ class SourceSync:
 
     def _finish(self, state: State, run: Run, job: Job, plan: Plan, report: Report) -> None:
         ended = datetime.now(UTC)
+        self._is_delivering = False
         report.status = "partial" if report.failed else "succeeded"
         if self.config.sync_log != "off":
-            state.write_log(run, job.mode, ended, successes=self.config.sync_log == "all")
+            state.write_log(run, job.mode, ended, others="succeeded" if self.config.sync_log == "all" else None)
             self.step("logged")
         values = {"status": report.status, "finished_at": ended, **report.row()}
         if job.cursor:
             values["cursor_checkpoint"] = self._checkpoint(run, job, plan)
         state.note(run, values)
         self.step("finished")
+        self._sweep(state, job)
+
+    def _sweep(self, state: State, job: Job) -> None:
+        """The newest prepared run is what the next one starts from, and always stays."""
         state.sweep(job.connection_id, snapshots=self.config.snapshot_retention, log_seconds=self.config.log_retention)
 
     def _checkpoint(self, run: Run, job: Job, plan: Plan) -> str | None:
@@ -229,9 +248,10 @@ class SourceSync:
         return found or plan.checkpoint
 
     @contextmanager
-    def _recorded(self, state: State, run: Run, report: Report) -> Iterator[None]:
+    def _recorded(self, state: State, run: Run, job: Job, report: Report) -> Iterator[None]:
         """Note how the run ended, whatever it ended with."""
         began = time.monotonic()
+        is_ours = True
         try:
             yield
         except SyncCancelled:
@@ -243,6 +263,7 @@ class SourceSync:
             raise
         except EdgeProfileError as error:
             report.status, report.error = "failed", str(error)
+            is_ours = not isinstance(error, LockLost)
             raise DeliveryStopped(str(error)) from error
         except Exception as error:
             report.status, report.error = "failed", f"{type(error).__name__}: {error}"
@@ -250,14 +271,21 @@ class SourceSync:
         finally:
             report.seconds = time.monotonic() - began
             if report.status in {"cancelled", "failed"}:
-                self._note_end(state, run, report)
+                self._note_end(state, run, job, report, is_ours=is_ours)
             self.observe(report, "ended")
 
-    def _note_end(self, state: State, run: Run, report: Report) -> None:
+    def _note_end(self, state: State, run: Run, job: Job, report: Report, *, is_ours: bool) -> None:
         """If even this fails, the next run finds a run that died, and goes on from there just as well."""
-        values = {"status": report.status, "error": report.error, "finished_at": datetime.now(UTC), **report.row()}
+        ended = datetime.now(UTC)
+        values = {"status": report.status, "error": report.error, "finished_at": ended, **report.row()}
         try:
             state.note(run, values)
+            if not is_ours:
+                return
+            if self._is_delivering and self.config.sync_log != "off":
+                others = "unfinished" if self.config.sync_log == "all" else None
+                state.write_log(run, job.mode, ended, others=others, reason=_UNFINISHED)
+            self._sweep(state, job)
         except WarehouseError:
             report.error = report.error or "the warehouse was lost"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import ibis
 import sqlglot.expressions as sge
-from ibis.common.exceptions import IbisError
+from ibis.common.exceptions import IbisError, TableNotFound
 
 from edgeprofile.errors import ConfigurationError
 from edgeprofile.reverse_etl.errors import SyncCancelled, SyncRefused, WarehouseError
@@ -229,9 +229,7 @@ class Session:
         try:
             yield
         except Exception as error:
-            if (
-                "interrupted" in str(error).lower()
-            ):  # DuckDB ends the statement, and hides what the signal's handler raised
+            if isinstance(error.__cause__, SyncCancelled):  # DuckDB wraps what the signal's handler raised
                 raise SyncCancelled from error
             if not _is_refusal(error):
                 raise
@@ -252,7 +250,7 @@ def _match(candidate: str, names: list[str]) -> str | None:
 def _is_refusal(error: Exception) -> bool:
     """Whether the warehouse or its driver said no, as opposed to a mistake of ours."""
     drivers = ("duckdb", "_duckdb", "psycopg", "snowflake", "google", "databricks", "redshift", "pyarrow")
-    return isinstance(error, IbisError) or type(error).__module__.partition(".")[0] in drivers
+    return isinstance(error, (IbisError, TableNotFound)) or type(error).__module__.partition(".")[0] in drivers
 
 
 def _first_line(error: BaseException) -> str:

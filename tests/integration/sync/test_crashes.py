@@ -10,8 +10,9 @@ from textwrap import dedent
 
 import pytest
 
-from edgeprofile.reverse_etl.errors import SyncCancelled, SyncRefused
-from edgeprofile.reverse_etl.lock import Lock, Owner, is_alive, this_process
+from edgeprofile.reverse_etl import lock
+from edgeprofile.reverse_etl.errors import DeliveryStopped, LockLost, SyncCancelled, SyncRefused
+from edgeprofile.reverse_etl.lock import Claim, Lock, Owner, is_alive, this_process
 from edgeprofile.reverse_etl.siteconfig import locate
 from edgeprofile.reverse_etl.warehouse import Warehouse
 from tests.support.sync import PREFIX, Syncing
@@ -222,6 +223,137 @@ class TestProcesses:
         assert embedded.sync().status == "succeeded"
 
 
+class TestLockLost:
+    """A run that was stopped for long must not write older values over those of a newer one."""
+
+    def test_a_claim_that_is_confirmed_holds_and_one_that_is_not_does_not(self):
+        now = [100.0]
+        claim = Claim("token", lambda: now[0])
+        now[0] = 159.0
+        claim.check()
+        claim.confirm(150.0, is_there=True)
+        now[0] = 209.0
+        claim.check()
+        now[0] = 211.0
+        with pytest.raises(LockLost, match="last confirmed 61 s ago"):
+            claim.check()
+
+    def test_a_claim_that_is_gone_is_lost_at_once_and_for_good(self):
+        claim = Claim("token", lambda: 0.0)
+        claim.confirm(0.0, is_there=False)
+        claim.confirm(0.0, is_there=True)
+        with pytest.raises(LockLost, match="took this one for dead"):
+            claim.check()
+
+    def test_a_beat_finds_its_claim_or_not(self, syncing):
+        people(syncing, "upsert")
+        syncing.sync()
+        with Warehouse(locate(syncing.config, None)).open() as session:
+            locks = Lock(session)
+            with locks.held("c") as claim:
+                locks.beat(claim, session)
+                claim.check()
+                session.run(f"DELETE FROM {session.table_name('SYNC_LOCKS')}")  # noqa: S608
+                locks.beat(claim, session)
+                with pytest.raises(LockLost):
+                    claim.check()
+
+    def test_a_run_that_lost_it_stops_and_touches_nothing_more(self, embedded, monkeypatch):
+        def confirm(claim, asked_at, *, is_there):
+            confirmed(claim, asked_at, is_there=is_there)
+            if not is_there:
+                noticed.set()
+
+        def step(name):
+            if name == "delivered" and not noticed.is_set():
+                embedded.execute('DELETE FROM _rudderstack."SYNC_LOCKS"')
+                assert noticed.wait(10)
+
+        confirmed, noticed = Claim.confirm, threading.Event()
+        monkeypatch.setattr(lock, "_BEAT_EVERY", 0.01)
+        monkeypatch.setattr(Claim, "confirm", confirm)
+        people(embedded, "mirror")
+        with pytest.raises(DeliveryStopped, match="took this one for dead"):
+            embedded.sync(step=step)
+        assert statuses(embedded) == ["failed"]
+        assert 0 < len(embedded.traits()) < 40
+        assert embedded.sync().delivered == 40
+
+    def test_a_heartbeat_survives_any_error(self, embedded, monkeypatch, caplog):
+        def beat(_lock, claim, _session):
+            beats.append(claim)
+            if len(beats) == 1:
+                raise ZeroDivisionError
+            together.set()
+
+        beats, together = [], threading.Event()
+        monkeypatch.setattr(lock, "_BEAT_EVERY", 0.01)
+        monkeypatch.setattr(Lock, "beat", beat)
+        people(embedded, "upsert")
+        embedded.sync(step=lambda name: name != "prepared" or together.wait(10))
+        assert together.is_set()
+        assert "a heartbeat of the lock failed: ZeroDivisionError" in caplog.text
+
+
+def test_a_process_is_told_apart_by_its_namespace_too():
+    """Two containers of one machine have the same boot, and may have the same name and the same process id."""
+    namespace = Path("/proc/self/ns/pid")
+    assert not namespace.exists() or str(namespace.readlink()) in this_process().boot_id
+
+
+class TestSnapshotsOfRunsThatFail:
+    def kept(self, syncing):
+        rows = syncing.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = '_rudderstack'")
+        return sorted(name.rpartition("_")[2] for (name,) in rows if name.startswith("SNAPSHOT"))
+
+    def test_they_do_not_pile_up(self, embedded):
+        people(embedded, "mirror")
+        embedded.configure(snapshot_retention=2)
+        embedded.sync()
+        for number in range(2, 7):
+            embedded.execute(f"UPDATE features_by_email SET n = {number}")  # noqa: S608
+            with pytest.raises(SyncCancelled):
+                embedded.sync(step=stop_at("delivered", SyncCancelled))
+        assert self.kept(embedded) == ["00000005", "00000006"]
+        for _ in range(3):
+            with pytest.raises(SyncCancelled):
+                embedded.sync(step=stop_at("snapshot", SyncCancelled))
+        assert self.kept(embedded) == ["00000005", "00000006"]
+        assert embedded.sync().kind == "incremental"
+        assert embedded.traits() == in_view(embedded)
+
+    def test_nor_where_a_run_is_killed_after_it_was_prepared(self, embedded):
+        people(embedded, "mirror")
+        embedded.configure(snapshot_retention=1)
+        for _ in range(3):
+            with pytest.raises(Killed):
+                embedded.sync(full=True, step=stop_at("delivered", Killed))
+        assert self.kept(embedded) == ["00000003"]
+
+    def test_their_rows_are_in_the_log(self, embedded):
+        people(embedded, "upsert")
+        embedded.server.command("SET", f"{PREFIX}u1", "not a hash")
+        with pytest.raises(SyncCancelled):
+            embedded.sync(step=stop_at("delivered", SyncCancelled, after=6))
+        lines = 'SELECT status, error_reason, count(*) FROM _rudderstack."SYNC_LOG" GROUP BY ALL ORDER BY 1'
+        (failed, _, one), (unfinished, reason, rest) = embedded.execute(lines)
+        assert (failed, one, unfinished, rest) == ("failed", 1, "unfinished", 39)
+        assert "this one may be in" in reason
+        with pytest.raises(SyncCancelled):
+            embedded.sync(step=stop_at("snapshot", SyncCancelled))
+        assert len(embedded.execute(lines)) == 2
+
+    @pytest.mark.parametrize("lost", ["SNAPSHOT", "FAILED_KEYS"])
+    @pytest.mark.parametrize(("mode", "told"), [("upsert", "gone"), ("mirror", "gone, and with it which rows are to")])
+    def test_a_snapshot_that_somebody_dropped_is_made_anew(self, embedded, lost, mode, told):
+        people(embedded, mode)
+        embedded.execute(f"DROP TABLE {embedded.table(lost, embedded.sync())}")
+        report = embedded.sync()
+        assert (report.kind, report.delivered) == ("full", 40)
+        assert report.reason.startswith(f"the last snapshot is {told}")
+        assert embedded.sync().unchanged == 40
+
+
 class TestLock:
     @pytest.fixture
     def warehouse(self, syncing):
@@ -233,10 +365,9 @@ class TestLock:
         held, refused, together = [], [], threading.Barrier(2)
 
         def contend(session) -> None:
-            lock = Lock(session)
             together.wait()
             try:
-                with lock.held("c"):
+                with Lock(session).held("c"):
                     held.append(1)
                     assert len(held) == 1
                     ended.wait(5)
@@ -270,12 +401,12 @@ class TestLock:
             ('c', 'token', '{other.host}', '{other.boot_id}', {other.pid}, '{other.process_start}', CURRENT_TIMESTAMP)"""  # noqa: S608
         )
         with warehouse.open() as session:
-            lock = Lock(session, sleep=lambda _seconds: None)
+            contender = Lock(session, sleep=lambda _seconds: None)
             if refused:
-                with pytest.raises(SyncRefused, match=str(other)), lock.held("c"):
+                with pytest.raises(SyncRefused, match=str(other)), contender.held("c"):
                     pass
             else:
-                with lock.held("c"):
+                with contender.held("c"):
                     pass
 
     def test_a_heart_that_stopped_is_dead(self):
