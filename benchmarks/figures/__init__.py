@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.figures import feed, further, hit, library, miss, sidecar, staleness, start
+from benchmarks.figures import feed, further, hit, library, miss, sidecar, staleness, start, sync
 
 Figure = tuple[str, Callable[[Bench], None]]
 
@@ -13,6 +13,7 @@ MAIN: dict[str, Figure] = {
     "feed": ("Change events taken in", feed.measure),
     "sidecar": ("A hot profile over HTTP", sidecar.hot),
     "staleness": ("Staleness seen under 1,000 writes a second", staleness.measure),
+    "sync": ("Delivery from the warehouse", sync.delivery),
     "library": ("Ways to read a cached profile", library.measure),
 }
 FURTHER: dict[str, Figure] = {
@@ -22,6 +23,7 @@ FURTHER: dict[str, Figure] = {
     "growth": ("A hit among more and more entries", further.growth),
     "missing": ("Profiles over HTTP, none of them cached", sidecar.missing),
     "half": ("Latency over HTTP below saturation", sidecar.half),
+    "sync-many": ("Many rows in the warehouse, few of them changed", sync.many_rows),
     "memory": ("Memory and warming", start.memory),
     "import": ("Importing", start.imports),
 }
