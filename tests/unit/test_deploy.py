@@ -87,8 +87,8 @@ def test_every_value_is_used_and_every_used_value_exists():
         assert known & used == known, name
 
 
-def exported() -> set[str]:
-    """The names of all metrics, as they stand in an exposition."""
+def families() -> dict[str, tuple[str, ...]]:
+    """The labels of each metric of ours, by its name."""
     config = {
         "destinations": [{"id": "2Dest", "workspaceId": "1Wsp", "config": {"address": "h", "clusterMode": False}}]
     }
@@ -97,10 +97,30 @@ def exported() -> set[str]:
         current = Tokens()
 
     made = registry(Sources(AsyncClient(config).stats, Counters(), Nobody(), [], "1"))
-    names = set[str]()
-    for family in made.collect():
-        names |= {family.name, f"{family.name}_total", f"{family.name}_bucket", f"{family.name}_count"}
-    return names
+    return {
+        each.name + "_total" * (each.type == "counter"): tuple(each._labelnames)
+        for each in made.collect()
+        if each.name.startswith("edgeprofile")
+    }
+
+
+def exported() -> set[str]:
+    """The names of all metrics, as they stand in an exposition."""
+    parts = {f"{name}_{part}" for name in families() for part in ("bucket", "count")}
+    return (
+        families().keys() | parts | {"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"}
+    )
+
+
+def test_every_metric_is_documented():
+    section = OPERATIONS.read_text().partition("\n## Metrics")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(edgeprofile_\w+)` \| ([^|]*) \|", section, re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == families()
+
+
+def test_queries_of_the_documentation_ask_for_what_there_is():
+    asked = set(re.findall(r"\b(edgeprofile_[a-z_0-9]+)\b", OPERATIONS.read_text()))
+    assert asked - exported() - {"edgeprofile_sidecar"} == set()
 
 
 @pytest.mark.parametrize("file", ["rules.yaml", "dashboard.json"])
