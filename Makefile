@@ -43,7 +43,7 @@ format: $(STAMP)  ## let ruff write the layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds
+bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds; ARGS=--write-baseline, ARGS=--check
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 bench-report: $(STAMP)  ## charts of the last full run; writes benchmarks/report.html

@@ -1,9 +1,12 @@
-"""``python -m benchmarks``: measure, print, write; with ``--check``, fail where ratios fell short of the baseline twice."""
+"""``python -m benchmarks``: measure, print, write; with ``--check``, fail where ratios fell short of the baseline twice.
+
+A figure of ours that could not be measured fails as well, and so does a check against a baseline that is not there.
+"""
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks import baseline, report
 from benchmarks.bench import FULL, QUICK, Bench, Settings
@@ -13,9 +16,12 @@ from benchmarks.rows import Missing, Result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs."""
+    """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs, 2 where it had no baseline."""
     options = _parser().parse_args(arguments)
     settings = QUICK if options.quick else FULL
+    if options.check and not baseline.load().scores.get(settings.mode):
+        print(f"no baseline of a {settings.mode} run to check against: --write-baseline makes one", file=sys.stderr)
+        return 2
     names = options.only or list(MAIN if options.quick else FIGURES)
     found = report.report(settings, [_measured(name, settings) for name in names])
     print("\n" + report.markdown(found))
@@ -46,22 +52,28 @@ def _measured(name: str, settings: Settings) -> Result:
     try:
         measure(Bench(settings, result))
     except (Absent, ContenderFailed) as reason:
-        result.missing.append(Missing("the whole figure", str(reason)))
+        result.missing.append(Missing("the whole figure", str(reason), ours=True))
     print(f"{heading}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     return result
 
 
 def _checked(found: report.Report, settings: Settings) -> int:
     known = baseline.load().scores.get(settings.mode, {})
-    first = baseline.shortfalls(found.results, known)
-    for shortfall in first:
-        print(f"short, measuring again: {shortfall}", file=sys.stderr)
-    again = [_measured(name, settings) for name in dict.fromkeys(shortfall.figure for shortfall in first)]
-    rows = {shortfall.row for shortfall in first}
-    confirmed = [shortfall for shortfall in baseline.shortfalls(again, known) if shortfall.row in rows]
-    for shortfall in confirmed:
-        print(f"short in two runs: {shortfall}", file=sys.stderr)
+    first = _complaints(found.results, known)
+    for complaint in first.values():
+        print(f"measuring again: {complaint}", file=sys.stderr)
+    again = [_measured(name, settings) for name in dict.fromkeys(complaint.figure for complaint in first.values())]
+    confirmed = [complaint for name, complaint in _complaints(again, known).items() if name in first]
+    for complaint in confirmed:
+        print(f"in two runs: {complaint}", file=sys.stderr)
     return 1 if confirmed else 0
+
+
+def _complaints(
+    results: Sequence[Result], known: Mapping[str, float]
+) -> dict[tuple[str, str], baseline.Shortfall | baseline.Gap]:
+    found: list[baseline.Shortfall | baseline.Gap] = [*baseline.shortfalls(results, known), *baseline.gaps(results)]
+    return {(complaint.figure, complaint.row): complaint for complaint in found}
 
 
 if __name__ == "__main__":

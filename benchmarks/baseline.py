@@ -31,6 +31,17 @@ class Shortfall(msgspec.Struct, frozen=True):
         return f"{self.row}: {1 - self.now / self.was:.0%} short of the baseline ({self.now:.3g}, was {self.was:.3g})"
 
 
+class Gap(msgspec.Struct, frozen=True):
+    """Something of ours that could not be measured."""
+
+    figure: str
+    row: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.figure}, {self.row} was not measured: {' '.join(self.reason.split())[:500]}"
+
+
 def load(path: Path = PATH) -> Baseline:
     """The committed baseline; an empty one where none is."""
     if not path.exists():
@@ -59,6 +70,13 @@ def shortfalls(results: Iterable[Result], baseline: Mapping[str, float]) -> list
             if row.score and name in baseline and row.score < baseline[name] * (1 - TOLERANCE):
                 found.append(Shortfall(result.figure, name, baseline[name], row.score))
     return found
+
+
+def gaps(results: Iterable[Result]) -> list[Gap]:
+    """Figures, and contenders of ours, that took no part."""
+    return [
+        Gap(result.figure, each.contender, each.reason) for result in results for each in result.missing if each.ours
+    ]
 
 
 def _name(row: str, peer: str) -> str:

@@ -13,6 +13,8 @@ from benchmarks.rounds import summary
 from benchmarks.rows import Missing, Result, Row
 from benchmarks.servers import Address
 
+OURS = {"edgeprofile", "sidecar"}  # contenders
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How much is measured; times in seconds."""
@@ -71,7 +73,7 @@ class Bench:
                 try:
                     present[name] = self.start(stack, name, task, **spec)
                 except (Absent, ContenderFailed) as reason:
-                    self.miss(title(name), str(reason))
+                    self.miss(title(name), str(reason), ours=name.partition(":")[0] in OURS)
             yield present
 
     def start(self, stack: ExitStack, name: str, task: str, **spec: Any) -> Child:
@@ -91,8 +93,8 @@ class Bench:
     def add(self, *rows: Row) -> None:
         self.result.rows += rows
 
-    def miss(self, contender: str, reason: str) -> None:
-        self.result.missing.append(Missing(contender, reason))
+    def miss(self, contender: str, reason: str, *, ours: bool = False) -> None:
+        self.result.missing.append(Missing(contender, reason, ours))
 
     def keep(self, name: str, values: Sequence[float]) -> None:
         """Keep the statistics of a contender's rounds for the report."""

@@ -90,7 +90,9 @@ def _ours(row: Row) -> str:
 
 
 def _peer(row: Row) -> str:
-    return row.note if row.peer is None else f"{row.peer_name}: {_with_unit(row.peer, row.measure)}"
+    if row.peer is None:
+        return row.note
+    return f"{row.peer_name}: {_with_unit(row.peer, row.measure)}" + (f"; {row.note}" if row.note else "")
 
 
 def _value(row: Row) -> str:

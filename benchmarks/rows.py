@@ -29,6 +29,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     measure: str = ""
     target: Target | None = None
     note: str = ""
+    sense: Literal["<=", ">="] = "<="  # which way is better where there is no target
 
     @property
     def met(self) -> bool | None:
@@ -37,9 +38,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def score(self) -> float | None:
         """The ratio as "more is better", for the comparison with a baseline; None for quantities that depend on the machine."""
-        if self.unit != "x" or self.target is None:
+        if self.unit != "x" or self.value.median <= 0:
             return None
-        return 1 / self.value.median if self.target.sense == "<=" else self.value.median
+        sense = self.sense if self.target is None else self.target.sense
+        return 1 / self.value.median if sense == "<=" else self.value.median
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class Missing(msgspec.Struct, frozen=True):
 
     contender: str
     reason: str
+    ours: bool = False  # whether it had to take part: then its absence is a failure
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -69,19 +72,24 @@ def at_least(bound: float) -> Target:
     return Target(bound, ">=")
 
 
-def times_the_cost(name: str, ours: list[float], peer: list[float], target: Target | None, peer_name: str) -> Row:
+def times_the_cost(
+    name: str, ours: list[float], peer: list[float], target: Target | None, peer_name: str, note: str = ""
+) -> Row:
     """Our cost as a multiple of the peer's (both in seconds)."""
-    return _compared(name, ratio(ours, peer), (ours, peer), target, (peer_name, "s"))
+    row = _compared(name, ratio(ours, peer), (ours, peer), target, (peer_name, "s"))
+    return msgspec.structs.replace(row, note=note)
 
 
 def times_faster(name: str, ours: list[float], peer: list[float], target: Target | None, peer_name: str) -> Row:
     """How many of our lookups fit into one of the peer's (both in seconds)."""
-    return _compared(name, ratio(peer, ours), (ours, peer), target, (peer_name, "s"))
+    row = _compared(name, ratio(peer, ours), (ours, peer), target, (peer_name, "s"))
+    return msgspec.structs.replace(row, sense=">=")
 
 
 def times_the_rate(name: str, ours: list[float], peer: list[float], target: Target | None, peer_name: str) -> Row:
     """Our rate as a multiple of the peer's (both a second)."""
-    return _compared(name, ratio(ours, peer), (ours, peer), target, (peer_name, "/s"))
+    row = _compared(name, ratio(ours, peer), (ours, peer), target, (peer_name, "/s"))
+    return msgspec.structs.replace(row, sense=">=")
 
 
 def quantity(name: str, values: list[float], unit: str, target: Target | None = None, note: str = "") -> Row:
