@@ -1,7 +1,6 @@
 """A load generator in plain asyncio, for machines without wrk: slower, so it understates every server that is faster."""
 
 import asyncio
-import random
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -14,16 +13,15 @@ from benchmarks.protocol import Round, Spec, serve
 
 TITLE = "load generator"
 REQUIRES = ()
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Client(asyncio.Protocol):
     """One connection with one request under way."""
 
-    def __init__(self, requests: Iterator[bytes], latencies: list[float], pause: float) -> None:
+    def __init__(self, requests: Iterator[bytes], latencies: list[float]) -> None:
         self._requests = requests
         self._latencies = latencies
-        self._pause = pause
         self._received = b""
         self._asked = 0.0
         self.failed = 0
@@ -36,7 +34,7 @@ class Client(asyncio.Protocol):
     def data_received(self, received: bytes) -> None:
         self._received += received
         head = self._received.find(b"\r\n\r\n")
-        length = _LENGTH.search(self._received, 0, head) if head >= 0 else None
+        length = LENGTH.search(self._received, 0, head) if head >= 0 else None
         if length and len(self._received) >= head + 4 + int(length[1]):
             self._answered()
 
@@ -44,10 +42,7 @@ class Client(asyncio.Protocol):
         self._latencies.append(time.perf_counter() - self._asked)
         self.failed += not self._received.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2"))
         self._received = b""
-        if self._pause:
-            asyncio.get_running_loop().call_later(random.expovariate(1 / self._pause), self._ask)
-        else:
-            self._ask()
+        self._ask()
 
     def _ask(self) -> None:
         self._asked = time.perf_counter()
@@ -63,31 +58,30 @@ class Client(asyncio.Protocol):
 @contextmanager
 def http(spec: Spec) -> Iterator[Round]:
     endpoint = spec["endpoint"]
-    requests = [_request(endpoint, body.encode()) for body in spec["bodies"]]
+    requests = [request(endpoint, body.encode()) for body in spec["bodies"]]
 
-    async def load(connections: int, seconds: float, pause: float) -> dict[str, Any]:
+    async def load(connections: int, seconds: float) -> dict[str, Any]:
         latencies: list[float] = []
         source, where = cycle(requests), urlsplit(endpoint["url"])
         start = time.perf_counter()
         loop = asyncio.get_running_loop()
         clients = [
-            (await loop.create_connection(lambda: Client(source, latencies, pause), where.hostname, where.port))[1]
+            (await loop.create_connection(lambda: Client(source, latencies), where.hostname, where.port))[1]
             for _ in range(connections)
         ]
         await asyncio.sleep(seconds)
         elapsed, failed = time.perf_counter() - start, sum(client.failed for client in clients)
         for client in clients:
             client.close()
-        return _summary(sorted(latencies), elapsed, failed)
+        return summary(sorted(latencies), elapsed, failed)
 
     def measure(request: Mapping[str, Any]) -> dict[str, Any]:
-        connections, rate = request["connections"], request.get("rate")
-        return asyncio.run(load(connections, request["seconds"], connections / rate if rate else 0.0))
+        return asyncio.run(load(request["connections"], request["seconds"]))
 
     yield measure
 
 
-def _request(endpoint: Mapping[str, Any], body: bytes) -> bytes:
+def request(endpoint: Mapping[str, Any], body: bytes) -> bytes:
     headers = {"Host": urlsplit(endpoint["url"]).netloc, **endpoint["headers"]}
     if body:
         headers["Content-Length"] = str(len(body))
@@ -95,7 +89,7 @@ def _request(endpoint: Mapping[str, Any], body: bytes) -> bytes:
     return f"{endpoint['method']} {endpoint['path']} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
-def _summary(latencies: list[float], elapsed: float, failed: int) -> dict[str, Any]:
+def summary(latencies: list[float], elapsed: float, failed: int) -> dict[str, Any]:
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "worst": 1.0}
     last = len(latencies) - 1
     found = {name: latencies[int(share * last)] * 1e6 if latencies else 0.0 for name, share in shares.items()}

@@ -40,18 +40,25 @@ def generator() -> str:
     return "wrk" if shutil.which("wrk") else "benchmarks.clients (asyncio; wrk is not on the path)"
 
 
-def run(
-    endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float, rate: float = 0.0
-) -> Load:
-    """Keep `connections` requests under way for `seconds`, the bodies in turn; or ask about `rate` times a second in all.
+def run(endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float) -> Load:
+    """Keep `connections` requests under way for `seconds`, the bodies in turn.
 
     Raises:
         ContenderFailed: More than one request in two hundred failed or was answered with an error.
     """
     if shutil.which("wrk"):
-        found = _wrk(_script(endpoint, bodies) + _paced(connections, rate) + _REPORT, endpoint, connections, seconds)
-    else:
-        found = _own(endpoint, bodies, {"connections": connections, "seconds": seconds, "rate": rate})
+        return _load(_wrk(_script(endpoint, bodies) + _REPORT, endpoint, connections, seconds), endpoint)
+    spec = {"bodies": [body.decode() for body in bodies]}
+    return _load(_own("clients", endpoint, spec, {"connections": connections, "seconds": seconds}), endpoint)
+
+
+def paced(endpoint: Mapping[str, Any], body: bytes, *, connections: int, seconds: float, rate: float) -> Load:
+    """Ask `rate` times a second, whatever the answers do (`benchmarks.paced`); the rate returned is that of the answers."""
+    request = {"connections": connections, "seconds": seconds, "rate": rate}
+    return _load(_own("paced", endpoint, {"body": body.decode()}, request), endpoint)
+
+
+def _load(found: Mapping[str, Any], endpoint: Mapping[str, Any]) -> Load:
     if not found["requests"] or found["failed"] > _MOST_FAILED * found["requests"]:
         raise ContenderFailed(f"{found['failed']} of {found['requests']} requests to {endpoint['path']} failed")
     latencies = {name: found[name] / 1e6 for name in ("p50", "p90", "p99", "p999", "worst")}
@@ -77,15 +84,6 @@ def _wrk(text: str, endpoint: Mapping[str, Any], connections: int, seconds: floa
     raise ContenderFailed(f"wrk failed: {done.stderr or done.stdout}")
 
 
-def _paced(connections: int, rate: float) -> str:
-    """Each connection waits a random time (milliseconds, exponentially distributed) before it asks again."""
-    if not rate:
-        return ""
-    return (
-        f"delay = function() return math.floor(-math.log(1 - math.random()) * {connections / rate * 1e3} + 0.5) end\n"
-    )
-
-
 def _script(endpoint: Mapping[str, Any], bodies: Sequence[bytes]) -> str:
     """Requests formatted once, before the run, so that Lua costs nothing during it."""
     headers = "".join(f"[{json.dumps(name)}]={json.dumps(value)}," for name, value in endpoint["headers"].items())
@@ -104,7 +102,9 @@ end
 """
 
 
-def _own(endpoint: Mapping[str, Any], bodies: Sequence[bytes], request: dict[str, Any]) -> dict[str, Any]:
-    spec = {"task": "http", "endpoint": dict(endpoint), "bodies": [body.decode() for body in bodies]}
-    with Child("benchmarks.clients", spec, sys.executable) as child:
+def _own(
+    module: str, endpoint: Mapping[str, Any], spec: Mapping[str, Any], request: Mapping[str, Any]
+) -> dict[str, Any]:
+    whole = {"task": "http", "endpoint": dict(endpoint), **spec}
+    with Child(f"benchmarks.{module}", whole, sys.executable) as child:
         return child.wait_ready().ask(request, request["seconds"] + 60)

@@ -24,7 +24,7 @@ def synchronous(bench: Bench) -> None:
     """One lookup after the other, from a thread."""
     costs = _costs(bench, "miss")
     if OURS in costs:
-        bench.add(times_the_cost("sync miss", costs[OURS], costs[PEER], at_most(1.5), _peer()))
+        bench.add(times_the_cost("sync miss", costs[OURS], costs[PEER], at_most(1.25), _peer()))
 
 
 def asynchronous(bench: Bench) -> None:
