@@ -5,6 +5,7 @@ what the specification says and yield a function from one request to one result.
 protocol; what a library prints goes to standard error.
 """
 
+import gc
 import json
 import os
 import resource
@@ -115,6 +116,23 @@ def events_taken_in(count: Callable[[], int]) -> Round:
         while (events := count()) < request["events"] and time.monotonic() < end:
             time.sleep(_POLL)
         return {"done": time.monotonic(), "events": events, "cpu": cpu_seconds()}
+
+    return measure
+
+
+def collections(holds: Callable[[], bool]) -> Round:
+    """A round of full garbage collections, `rounds` of them, each timed, while what was cached is still there."""
+
+    def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+        gc.collect()
+        seconds = []
+        for _ in range(request["rounds"]):
+            start = time.perf_counter()
+            gc.collect()
+            seconds.append(time.perf_counter() - start)
+        if not holds():
+            raise RuntimeError("nothing was cached")
+        return {"seconds": seconds}
 
     return measure
 

@@ -10,6 +10,7 @@ from benchmarks.protocol import Round, Spec, serve
 from benchmarks.resp import Connection, pack
 
 BATCH = 5_000
+BATCHES = 100  # a second
 SMALL = '{"churn_score":0.5}'
 
 TITLE = "writer"
@@ -50,6 +51,26 @@ def _write(connection: Connection, batches: list[bytes], size: int, events: floa
 
 
 @contextmanager
+def stream(spec: Spec) -> Iterator[Round]:
+    """HSET of small profiles at a steady `rate` a second, in a hundred batches a second; ids from number `first` on."""
+    ids = [data.identity(index) for index in range(spec["first"], spec["first"] + spec["entries"])]
+    with Connection(spec["server"]) as connection:
+
+        def measure(request: Mapping[str, Any]) -> dict[str, Any]:
+            size = request["rate"] // BATCHES
+            batches = [_packed(ids[start : start + size]) for start in range(0, len(ids) - size + 1, size)]
+            start, sent = time.monotonic(), 0
+            for number in range(int(request["seconds"] * BATCHES)):
+                time.sleep(max(0.0, start + number / BATCHES - time.monotonic()))
+                connection.send(batches[number % len(batches)])
+                connection.expect(size)
+                sent += size
+            return {"events": sent, "seconds": time.monotonic() - start}
+
+        yield measure
+
+
+@contextmanager
 def steady(spec: Spec) -> Iterator[Round]:
     """One HSET at a time, `rate` a second, over `entries` ids in turn; returns when each version was acknowledged."""
     keys = [data.key(value) for value in data.identities(spec["entries"])]
@@ -73,4 +94,4 @@ def steady(spec: Spec) -> Iterator[Round]:
 
 
 if __name__ == "__main__":
-    serve((), flood=flood, steady=steady)
+    serve((), flood=flood, stream=stream, steady=steady)

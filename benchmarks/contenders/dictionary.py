@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks import data
-from benchmarks.protocol import Round, Spec, lookups, serve
+from benchmarks.protocol import Round, Spec, collections, lookups, serve
+from benchmarks.tails import tails
 
 TITLE = "one dict.get"
 REQUIRES = ()
@@ -13,15 +14,15 @@ DISTRIBUTIONS = ()
 Value = dict[str, dict[str, object]]
 
 
-def profiles(entries: int) -> Iterator[tuple[str, Value]]:
+def profiles(entries: int, size: int = 20) -> Iterator[tuple[str, Value]]:
     """Ids and decoded profiles, as an application would hold them."""
-    for index, id_value in enumerate(data.identities(entries)):
-        yield id_value, {data.MODEL: data.traits(index)}
+    for index in range(entries):
+        yield data.identity(index), {data.MODEL: data.traits(index, size)}
 
 
-def tuple_key(entries: int) -> Callable[[str, str, str], Value | None]:
+def tuple_key(entries: int, size: int = 20) -> Callable[[str, str, str], Value | None]:
     """A function of three arguments over a dict with 3-tuples as keys."""
-    held = {(data.ENTITY, data.ID_TYPE, id_value): profile for id_value, profile in profiles(entries)}
+    held = {(data.ENTITY, data.ID_TYPE, id_value): profile for id_value, profile in profiles(entries, size)}
 
     def get(entity: str, id_type: str, value: str) -> Value | None:
         return held.get((entity, id_type, value))
@@ -41,7 +42,7 @@ def string_key(entries: int) -> Callable[[str], Value | None]:
 
 @contextmanager
 def hit(spec: Spec) -> Iterator[Round]:
-    get = tuple_key(spec["entries"])
+    get = tuple_key(spec["entries"], spec.get("size", 20))
 
     def run(ids: list[str]) -> None:
         for value in ids:
@@ -61,5 +62,18 @@ def bound(spec: Spec) -> Iterator[Round]:
     yield lookups(spec, run)
 
 
+@contextmanager
+def tail(spec: Spec) -> Iterator[Round]:
+    get = tuple_key(spec["entries"])
+    yield tails(lambda value: get("user", "email", value), data.identities(spec["entries"]))
+
+
+@contextmanager
+def collected(spec: Spec) -> Iterator[Round]:
+    """The collector among decoded profiles."""
+    get = tuple_key(spec["entries"])
+    yield collections(lambda: get("user", "email", data.identity(0)) is not None)
+
+
 if __name__ == "__main__":
-    serve(DISTRIBUTIONS, hit=hit, bound=bound)
+    serve(DISTRIBUTIONS, hit=hit, bound=bound, tail=tail, collected=collected)

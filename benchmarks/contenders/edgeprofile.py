@@ -10,7 +10,18 @@ from typing import Any
 from benchmarks import data
 from benchmarks.loops import Loop
 from benchmarks.ours import chunks, configuration
-from benchmarks.protocol import CannotMeasure, Round, Spec, alookups, events_taken_in, lookups, resident_bytes, serve
+from benchmarks.protocol import (
+    CannotMeasure,
+    Round,
+    Spec,
+    alookups,
+    collections,
+    events_taken_in,
+    lookups,
+    resident_bytes,
+    serve,
+)
+from benchmarks.tails import tails
 
 TITLE = "edgeprofile"
 REQUIRES = ()
@@ -22,23 +33,70 @@ _SHARE_OF_OTHERS = 0.01
 def hit(spec: Spec) -> Iterator[Round]:
     """`edgeprofile.get` over the default client, everything cached and decoded."""
     import edgeprofile
+
+    with _warmed(spec) as get:
+
+        def run(ids: list[str]) -> None:
+            for value in ids:
+                get("user", "email", value)
+
+        yield _hits_only(lookups(spec, run), lambda: edgeprofile.stats().misses)
+
+
+@contextmanager
+def _warmed(spec: Spec) -> Iterator[Callable[..., Any]]:
+    """`edgeprofile.get` with every profile cached and decoded."""
+    import edgeprofile
     from edgeprofile import get
 
     edgeprofile.configure(edgeprofile.Client(configuration(spec)).config)
     get("user", "email", data.identity(0))
     _wait_until_live(edgeprofile.stats)
-    ids = data.identities(spec["entries"])
-    for some in chunks(ids):
+    for some in chunks(data.identities(spec["entries"])):
         edgeprofile.get_many("user", "email", some)
-    for value in ids:
-        get("user", "email", value)
-
-    def run(ids: list[str]) -> None:
-        for value in ids:
+        for value in some:
             get("user", "email", value)
-
-    yield _hits_only(lookups(spec, run), lambda: edgeprofile.stats().misses)
+    yield get
     edgeprofile.close()
+
+
+@contextmanager
+def tail(spec: Spec) -> Iterator[Round]:
+    """Lookups of the default client, each timed."""
+    import edgeprofile
+
+    with _warmed(spec) as get:
+        measure = tails(lambda value: get("user", "email", value), data.identities(spec["entries"]))
+        yield _hits_only(measure, lambda: edgeprofile.stats().misses)
+
+
+@contextmanager
+def collected(spec: Spec) -> Iterator[Round]:
+    """The collector among decoded profiles."""
+    import edgeprofile
+
+    with _warmed(spec):
+        yield collections(lambda: edgeprofile.stats().entries >= spec["entries"])
+
+
+@contextmanager
+def synced(spec: Spec) -> Iterator[Round]:
+    """Lookups of the default client, whatever they find."""
+    import edgeprofile
+
+    with _warmed(spec) as get:
+
+        def run(ids: list[str]) -> None:
+            for value in ids:
+                get("user", "email", value)
+
+        measure = lookups(spec, run)
+
+        def counted(request: Mapping[str, Any]) -> dict[str, Any]:
+            before = edgeprofile.stats().misses
+            return {**measure(request), "missed": edgeprofile.stats().misses - before}
+
+        yield counted
 
 
 @contextmanager
@@ -247,6 +305,9 @@ if __name__ == "__main__":
     serve(
         DISTRIBUTIONS,
         hit=hit,
+        tail=tail,
+        collected=collected,
+        synced=synced,
         bound=bound,
         many=many,
         miss=miss,

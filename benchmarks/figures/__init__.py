@@ -3,7 +3,20 @@
 from collections.abc import Callable
 
 from benchmarks.bench import Bench
-from benchmarks.figures import feed, further, hit, library, miss, sidecar, staleness, start, sync
+from benchmarks.figures import (
+    collector,
+    feed,
+    further,
+    hit,
+    library,
+    miss,
+    sidecar,
+    staleness,
+    start,
+    sync,
+    tail,
+    workloads,
+)
 
 Figure = tuple[str, Callable[[Bench], None]]
 
@@ -20,8 +33,13 @@ FURTHER: dict[str, Figure] = {
     "bound": ("A hit through a bound lookup", further.bound),
     "many": ("Many hits in one call", further.many),
     "async": ("Misses of asynchronous callers", miss.asynchronous),
+    "tail": ("Single hits among threads and events", tail.measure),
+    "sizes": ("A hit of small and large profiles", workloads.sizes),
+    "synced": ("Lookups during a full sync", workloads.synced),
+    "collector": ("Pauses of the garbage collector", collector.measure),
     "growth": ("A hit among more and more entries", further.growth),
     "missing": ("Profiles over HTTP, none of them cached", sidecar.missing),
+    "wide": ("A hot profile over HTTP, more connections", sidecar.wide),
     "half": ("Latency over HTTP below saturation", sidecar.half),
     "sync-many": ("Many rows in the warehouse, few of them changed", sync.many_rows),
     "memory": ("Memory and warming", start.memory),

@@ -12,8 +12,13 @@ OURS = "edgeprofile"
 FLOOR = "dictionary"
 COHERENT = {"redis_py": at_least(100), "cashews": at_least(15), "cashews:decorated": None, "coredis": None}
 LOCAL = ("cachebox", "cachetools", "theine")
-FLOOR_BOUND = at_most(3.0)
-TRACES = {"hot": "hit, 100 hot ids", "zipf": "hit, Zipf over all ids", "uniform": "hit, uniform over all ids"}
+FLOOR_BOUND = at_most(2.0)
+TRACES = {
+    "hot": "hit, 100 hot ids",
+    "zipf": "hit, Zipf over all ids",
+    "scan": "hit, Zipf with a scan mixed in",
+    "uniform": "hit, uniform over all ids",
+}
 
 Costs = dict[str, list[float]]
 
