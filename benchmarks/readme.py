@@ -1,0 +1,69 @@
+"""``python -m benchmarks.readme``: write the README's block of figures from the results of a run.
+
+Every row with a bound is in it, met or missed, and every comparison with a peer; so is who could not take part.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.children import ROOT
+from benchmarks.report import Report
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
+_WHAT = {"full": "Full run", "quick": "Quick run"}
+
+
+def block(found: Report) -> str:
+    """The text between the marks."""
+    return "\n".join([*_note(found), "", *_table(found), "", *_absent(found)])
+
+
+def written(readme: str, found: Report) -> str:
+    """The README with the block of this run."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + block(found) + END + after
+
+
+def _note(found: Report) -> Iterator[str]:
+    about = found.machine
+    yield (
+        f"{_WHAT[found.settings.mode]} of {found.finished[:10]} on {about['cores']} cores ({about['cpu']}, {about['memory']}, "
+        f"{about['system']}, {about['python']}, Valkey {about['valkey']}),"
+    )
+    yield f"load {about.get('load', 'unknown')} before it began; everything on loopback. Only the ratios travel to other machines."
+
+
+def _table(found: Report) -> Iterator[str]:
+    yield from report.HEAD
+    for result in found.results:
+        for row in result.rows:
+            if row.target is not None or row.peer is not None:
+                yield report.line(row)
+
+
+def _absent(found: Report) -> list[str]:
+    lines = [f"- {line}" for line in report.absences(found)]
+    return ["Not measured:", "", *lines, ""] if lines else []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the block; 2 without results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description="Write the README's figures.")
+    parser.add_argument("--results", type=Path, help="JSON of a run; the newest of a whole run if not given")
+    options = parser.parse_args(arguments)
+    results = options.results or report.newest()
+    if results is None or not results.exists():
+        print(report.NONE_YET, file=sys.stderr)
+        return 2
+    README.write_text(written(README.read_text(encoding="utf-8"), report.read(results)), encoding="utf-8")
+    print(f"wrote the figures of {results.name} into {README.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
