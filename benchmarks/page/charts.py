@@ -7,6 +7,8 @@ import msgspec
 
 from benchmarks.page.scales import Scale, count, decades, from_zero, seconds
 
+Tell = Callable[[float], str]
+
 WIDTH = 880
 _LABELS = 340  # room for names on the left
 _ROW = 26
@@ -75,7 +77,7 @@ def histogram(values: Sequence[float], edges: Sequence[float], title: str) -> st
         x, y = left + width * number, scale(amount)
         share = f"{amount / max(1, len(values)):.2%}"
         parts.append(
-            f'<g class="ours"><title>{name}: {amount:,} ({share})</title>'
+            f'<g class="ours"><title>{escape(name)}: {amount:,} ({share})</title>'
             f'<rect x="{x + 2:.1f}" y="{y:.1f}" width="{width - 4:.1f}" height="{height - _AXIS - y:.1f}" rx="2"/></g>'
             f'<text class="value" x="{x + width / 2:.1f}" y="{y - 5:.1f}" text-anchor="middle">{share if amount else ""}</text>'
             f'<text class="tick" x="{x + width / 2:.1f}" y="{height - 14}" text-anchor="middle">{escape(name)}</text>'
@@ -84,20 +86,31 @@ def histogram(values: Sequence[float], edges: Sequence[float], title: str) -> st
     return _svg(parts, height, title)
 
 
-def curves(lines: Sequence[Line], title: str, across: str) -> str:
-    """Durations over a count, both on logarithmic axes; each curve is named at its end."""
+def curves(
+    lines: Sequence[Line],
+    title: str,
+    across: str,
+    *,
+    tell: Callable[[float], str] = seconds,
+    tell_across: Callable[[float], str] = count,
+    from_nothing: bool = False,
+) -> str:
+    """Something over a count on a logarithmic axis, itself on one as well or `from_nothing`; names stand at the ends."""
     height, left, right = 300, 64, WIDTH - 180
     horizontal = decades([x for line in lines for x, _ in line.points], left, right)
-    vertical = decades([y for line in lines for _, y in line.points], height - _AXIS - 12, 12)
+    upward = from_zero if from_nothing else decades
+    vertical = upward([y for line in lines for _, y in line.points], height - _AXIS - 12, 12)
     parts = [
-        _vertical_grid(vertical, left, right),
-        *(_tick(horizontal(x), height - 30, count(x)) for x in horizontal.ticks),
+        _vertical_grid(vertical, left, right, tell),
+        *(_tick(horizontal(x), height - 30, tell_across(x)) for x in horizontal.ticks),
     ]
     parts.append(
         f'<text class="tick" x="{(left + right) / 2}" y="{height - 8}" text-anchor="middle">{escape(across)}</text>'
     )
     named_at = _apart([vertical(line.points[-1][1]) for line in lines])
-    parts += [_curve(line, horizontal, vertical, at) for line, at in zip(lines, named_at, strict=True)]
+    parts += [
+        _curve(line, horizontal, vertical, at, (tell, tell_across)) for line, at in zip(lines, named_at, strict=True)
+    ]
     return _svg(parts, height, title)
 
 
@@ -109,21 +122,21 @@ def _apart(places: Sequence[float], least: float = 18) -> list[float]:
     return list(moved.values())
 
 
-def _curve(line: Line, horizontal: Scale, vertical: Scale, named_at: float) -> str:
+def _curve(line: Line, horizontal: Scale, vertical: Scale, named_at: float, tell: tuple[Tell, Tell]) -> str:
     places = [(horizontal(x), vertical(y)) for x, y in line.points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     marks = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(line.label)}: {seconds(cost)} at {count(size)}</title></circle>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(line.label)}: {tell[0](cost)} at {tell[1](size)}</title></circle>'
         for (x, y), (size, cost) in zip(places, line.points, strict=True)
     )
     name = f'<text class="label" x="{places[-1][0] + 10:.1f}" y="{named_at + 4:.1f}">{escape(line.label)}</text>'
     return f'<g class="{"ours" if line.ours else "peer"}"><path class="curve" d="{path}"/>{marks}{name}</g>'
 
 
-def _vertical_grid(scale: Scale, left: float, right: float) -> str:
+def _vertical_grid(scale: Scale, left: float, right: float, tell: Tell) -> str:
     return "".join(
         f'<path class="grid" d="M{left} {scale(tick):.1f}H{right}"/>'
-        f'<text class="tick" x="{left - 8}" y="{scale(tick) + 4:.1f}" text-anchor="end">{seconds(tick)}</text>'
+        f'<text class="tick" x="{left - 8}" y="{scale(tick) + 4:.1f}" text-anchor="end">{tell(tick)}</text>'
         for tick in scale.ticks
     )
 

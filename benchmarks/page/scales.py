@@ -56,6 +56,11 @@ def count(value: float) -> str:
     return _short(value)
 
 
+def percent(value: float) -> str:
+    """A share in percent."""
+    return f"{_short(value * 100)}%"
+
+
 def _short(value: float) -> str:
     return f"{float(f'{value:.3g}'):g}"
 

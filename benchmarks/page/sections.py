@@ -1,13 +1,14 @@
 """Which charts the page shows, and what it says about them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from benchmarks.figures.ratio import TRACES
 from benchmarks.page import charts
 from benchmarks.page.charts import Line, Measure
-from benchmarks.page.scales import count
+from benchmarks.page.scales import count, percent
 from benchmarks.report import Report
 
 _STALENESS_EDGES = (50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3)
@@ -26,7 +27,7 @@ class Section(msgspec.Struct, frozen=True):
 def of(found: Report) -> Iterator[Section]:
     """The sections for which the run has data."""
     samples = {result.figure: result.samples for result in found.results}
-    for make in (_latency, _http, _feed, _staleness, _growth):
+    for make in (_latency, _http, _feed, _staleness, _growth, *map(_ratios, TRACES)):
         section = make(samples)
         if section is not None:
             yield section
@@ -103,6 +104,28 @@ def _growth(samples: dict[str, Samples]) -> Section | None:
     text = "Ids asked for at random over the whole cache. What grows is the wait for memory, and the bare dict waits as well."
     lines = [Line(name, sorted(found), _is_ours(name)) for name, found in points.items()]
     return Section(title, text, charts.curves(lines, title, "entries in the cache"))
+
+
+def _ratios(trace: str) -> Callable[[dict[str, Samples]], Section | None]:
+    def section(samples: dict[str, Samples]) -> Section | None:
+        points: dict[str, list[tuple[float, float]]] = {}
+        for name, stats in samples.get("ratio", {}).items():
+            policy, of, share = name.rsplit(", ", 2)
+            if of == trace:
+                points.setdefault(policy, []).append((float(share), stats["median"]))
+        if not points:
+            return None
+        title = f"Hits among lookups: {TRACES[trace]}"
+        text = (
+            "By how many of the ids the cache has room for. Ours is the shipped cache itself, driven by the same trace."
+        )
+        lines = [Line(name, sorted(found), _is_ours(name)) for name, found in points.items()]
+        across = "share of the ids that fit"
+        return Section(
+            title, text, charts.curves(lines, title, across, tell=percent, tell_across=percent, from_nothing=True)
+        )
+
+    return section
 
 
 def _named(samples: dict[str, Samples], figure: str, ending: str, prefix: str = "") -> list[Measure]:

@@ -8,11 +8,37 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FIGURES = re.compile(
+    r"(Full|Quick) run of \d{4}-\d\d-\d\d on \d+ cores \(.+, CPython [\w.]+, Valkey [\w.]+\),\n"
+    r"load (?:[\d.]+|unknown) before it began; everything on loopback\. Only the ratios travel to other machines\.\n\n"
+    r"(?P<table>(?:\|.*\|\n)+)\n(?:Not measured:\n\n(?:- .+\n)+)?"
+)
+BOUND = re.compile(r"(≤|≥) ([\d.]+) (.+)")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
 def test_the_diagram_of_phases_is_current():
     assert runpy.run_path(str(ROOT / "docs" / "phases.py"))["main"](["--check"]) == 0
+
+
+def test_the_figures_of_the_readme_are_as_they_are_generated():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = FIGURES.fullmatch(readme.partition("<!-- benchmarks -->\n")[2].partition("<!-- /benchmarks -->")[0])
+    assert found, "make bench-readme writes them"
+    head, _, *rows = found["table"].splitlines()
+    assert head == "| figure | ours | peer | ratio (quartiles) | must reach | |"
+    for row in rows:
+        _, ours, peer, ratio, bound, verdict = row.removeprefix("| ").removesuffix(" |").split(" | ")
+        assert bound or (peer and ratio), f"nothing is compared: {row}"
+        assert verdict == (judged(ratio or ours, bound) if bound.strip() else ""), row
+
+
+def judged(value: str, bound: str) -> str:
+    known = BOUND.fullmatch(bound)
+    assert known, bound
+    reached = float(value.split(maxsplit=1)[0].replace(",", ""))
+    met = reached <= float(known[2]) if known[1] == "≤" else reached >= float(known[2])
+    return "met" if met else "**missed**"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,10 +1,14 @@
 """What is written from the results of a run: the page, the pictures, the README."""
 
+from xml.etree import ElementTree
+
 import pytest
 
 from benchmarks import readme, report
 from benchmarks.bench import QUICK
 from benchmarks.page import __main__ as page
+from benchmarks.page import charts
+from benchmarks.page.scales import percent
 from benchmarks.rounds import summary
 from benchmarks.rows import Missing, Result, at_least, at_most, quantity, times_the_rate
 
@@ -58,6 +62,17 @@ def test_the_page_comes_with_pictures_for_both_grounds(found, tmp_path, capsys):
     assert light.startswith(b"\x89PNG")
     assert light != dark
     assert "2 pictures" in capsys.readouterr().out
+
+
+def test_charts_are_well_formed_whatever_is_told_in_them():
+    line = charts.Line("a < b", [(0.1, 0.5), (0.2, 0.6)])
+    made = [
+        charts.histogram([1e-6, 1e-3], [50e-6, 1e-4], "ages"),
+        charts.curves([line], "hits", "share", tell=percent, tell_across=percent, from_nothing=True),
+        charts.bars([charts.Measure("a & b", 1, 2, 3)], "rates"),
+        charts.dots([charts.Measure("a & b", 1, 2, 3)], "times"),
+    ]
+    assert [ElementTree.fromstring(chart).tag.rpartition("}")[2] for chart in made] == ["svg"] * 4
 
 
 @pytest.mark.parametrize("main", [page.main, readme.main])
