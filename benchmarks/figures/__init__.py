@@ -10,21 +10,11 @@ from benchmarks.figures import (
     hit,
     library,
     miss,
-from benchmarks.figures import (
-    collector,
-    feed,
-    further,
-    hit,
-    library,
-    miss,
-    ratios,
+    ratio,
     sidecar,
     staleness,
     start,
     sync,
-    tail,
-    workloads,
-)
     tail,
     workloads,
 )

@@ -1,5 +1,6 @@
 """Ways to reach a server: TLS and what is wrong with it, certificates of ours, Unix sockets, users with the least rights."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -11,7 +12,9 @@ import pytest
 
 from edgeprofile import RedisUnavailable
 from edgeprofile.config import from_mapping
+from edgeprofile.store import route
 from edgeprofile.store.rights import rules
+from edgeprofile.store.route import Route
 from edgeprofile.store.tls import Tls
 from tests.support.certificates import Certificates, Identity
 from tests.support.clients import configuration
@@ -55,6 +58,30 @@ def shows(client: Any, name: str, version: int) -> bool:
 
 def keeps(client: Any, name: str, version: int) -> bool:
     return shows(client, name, version) and client.peek("user", "email", name) is not None
+
+
+class Kept(asyncio.Protocol):
+    """Remembers its transport."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+
+def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_db, monkeypatch):
+    """Until the loop has time for the connection that it has asked for, the time to connect may be over."""
+    first = route._afirst
+
+    async def first_of_a_busy_loop(*args):
+        found = await first(*args)
+        return after(0.3, lambda: found)
+
+    async def attach():
+        protocol = Kept()
+        await Route((redis_db.host, redis_db.port), None).attach(protocol, 0.2)
+        protocol.transport.abort()
+
+    monkeypatch.setattr(route, "_afirst", first_of_a_busy_loop)
+    asyncio.run(attach())
 
 
 # TLS
