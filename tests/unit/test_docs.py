@@ -1,5 +1,7 @@
 """The documents keep up with the code, and their links lead somewhere."""
 
+import ast
+import builtins
 import re
 import runpy
 from pathlib import Path
@@ -14,6 +16,11 @@ FIGURES = re.compile(
     r"(?P<table>(?:\|.*\|\n)+)\n(?:Not measured:\n\n(?:- .+\n)+)?"
 )
 BOUND = re.compile(r"(≤|≥) ([\d.]+) (.+)")
+PYTHON = [
+    (page.name, block)
+    for page in PAGES
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
@@ -45,3 +52,23 @@ def judged(value: str, bound: str) -> str:
 def test_links_lead_somewhere(page):
     dead = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
     assert not dead
+
+
+def parsed(block):
+    return compile(block, "a page", "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("block", [block for _, block in PYTHON])
+def test_python_compiles(block):
+    """That the README's runs, too, is tested against a server."""
+    assert parsed(block)
+
+
+@pytest.mark.parametrize("block", [block for name, block in PYTHON if name == "README.md"])
+def test_python_of_the_readme_imports_what_it_names(block):
+    nodes = list(ast.walk(parsed(block)))
+    bound = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    bound |= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    bound |= {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    assert {name.id for name in names} - bound <= set(dir(builtins))
