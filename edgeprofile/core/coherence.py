@@ -10,9 +10,9 @@ served while ``now < lease.until``. An `Authority` owns the lease of one node an
   have hidden an event. Its lease is revoked then (``until = 0.0``) and never used again, so every entry read under it
   becomes invalid at once, in constant time.
 * A **beat** is one heartbeat. It is sent at ``s`` on the data side and must come back twice: as the reply, with the
-  value that only this process' own counting explains, and as an event on the feed. Redis delivers the events of one
-  connection in the order of execution, so the beat's event proves that every event of a write executed before ``s`` has
-  been processed. Both together move the **watermark** to ``s`` (the send time, never the time of receipt) and the lease
+  value that only this process' own counting explains, and as an event on the feed. Redis delivers keyspace events in the
+  order of execution, and invalidations before it acknowledges the writes that caused them, so the beat's event proves
+  that the event of every write acknowledged before ``s`` has been processed. Both together move the **watermark** to ``s`` (the send time, never the time of receipt) and the lease
   to ``s + max_staleness``.
 * The counter starts at nothing in every epoch, under a key of that epoch's own, so that a command of an earlier epoch
   that is executed late cannot be taken for a beat of this one. Reply ``k`` of an epoch must be ``k``; anything else says

@@ -24,8 +24,9 @@ PYTHON = [
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
-def test_the_diagram_of_phases_is_current():
-    assert runpy.run_path(str(ROOT / "docs" / "phases.py"))["main"](["--check"]) == 0
+@pytest.mark.parametrize("script", ["phases", "timing"])
+def test_diagrams_are_current(script):
+    assert runpy.run_path(str(ROOT / "docs" / f"{script}.py"))["main"](["--check"]) == 0
 
 
 def test_the_figures_of_the_readme_are_as_they_are_generated():
