@@ -31,7 +31,7 @@ test: $(STAMP)  ## every test that runs in minutes
 test-deep: $(STAMP)  ## the random walk and the fuzzers at full size
 	EDGEPROFILE_TEST_DEPTH=deep $(PYTEST) $(ARGS)
 
-soak: $(STAMP)  ## readers, writers and random faults together for SECONDS=60; checks every lookup
+soak: $(STAMP)  ## readers, writers and random faults for SECONDS=60 (ARGS=--cluster); checks every lookup
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) $(ARGS)
 
 lint: $(STAMP)  ## ruff and mypy --strict

@@ -132,9 +132,9 @@ def test_batches_are_versions_of_their_own_and_the_server_tells_which(redis_db: 
         assert {version: len(found) for version, found in window.stored(client, keys).items()} == {2: 3, 1: 446, 0: 1}
 
 
-@pytest.mark.parametrize("mode", ["keyspace", "tracking"])
-def test_a_short_soak_finds_nothing(mode: str) -> None:
-    command = [sys.executable, "-m", "tests.soak", "--seconds", "10", "--mode", mode, "--json"]
+@pytest.mark.parametrize("how", [("keyspace",), ("tracking",), ("tracking", "--cluster")], ids=" ".join)
+def test_a_short_soak_finds_nothing(how: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "tests.soak", "--seconds", "10", "--json", "--mode", *how]
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr + run.stdout
     summary = json.loads(run.stdout)

@@ -16,11 +16,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--mode", choices=("keyspace", "tracking"), default="keyspace")
     parser.add_argument("--flavour", choices=FLAVOURS, default="valkey")
+    parser.add_argument("--cluster", action="store_true", help="three primaries with a replica each, and their faults")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of faults and readers' choices")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", file=sys.stderr, flush=True)
-    summary = Soak(chosen.seconds, mode=chosen.mode, flavour=chosen.flavour, seed=chosen.seed).run()
+    how = {"mode": chosen.mode, "flavour": chosen.flavour, "seed": chosen.seed, "cluster": chosen.cluster}
+    summary = Soak(chosen.seconds, **how).run()
     print(msgspec.json.format(msgspec.json.encode(summary)).decode() if chosen.json else summary)
     return 0 if summary.passed else 1
 

@@ -29,7 +29,7 @@ _NONSENSE = b"?what no Redis says\r\n"
 
 
 class Chaos:
-    """Faults, one round after the other.
+    """Faults, one round after the other; of what, its kinds know.
 
     Attributes:
         kinds: How often each fault happened.
@@ -37,31 +37,24 @@ class Chaos:
         recoveries: Seconds from the end of each round until both clients were live.
     """
 
-    def __init__(self, server: Server, proxy: Proxy, history: Window, load: Load, seed: int) -> None:
+    def __init__(self, history: Window, load: Load, seed: int) -> None:
         self.kinds: Counter[str] = Counter()
         self.rounds: list[tuple[float, float, tuple[str, ...]]] = []
         self.recoveries: list[float] = []
-        self._server, self._proxy, self._history, self._load = server, proxy, history, load
+        self._history, self._load = history, load
         self._random = Random(seed)
-        self._direct = server.client()
 
     def close(self) -> None:
-        self._direct.close()
+        """Let go of what it does its faults with."""
 
-    def run(self, until_: float, clients: Sequence[Client | AsyncClient], bound: float, *, flags: bool) -> None:
-        """Faults until that time; `flags`: whether notifications may be switched off.
+    def run(self, until_: float, clients: Sequence[Client | AsyncClient], bound: float) -> None:
+        """Faults until that time.
 
         Raises:
             AssertionError: A client was not live again in time; says where it stands.
         """
-        server_faults = self._of_server(bound, flags=flags)
-        network_faults = self._of_network()
         while time.monotonic() < until_:
-            chosen = self._random.sample(sorted(network_faults), self._random.choice((0, 0, 1, 1, 2)))
-            name = self._random.choice([*server_faults, *["nothing"] * len(chosen) * 8])
-            if name in _ALONE:
-                chosen = []
-            self._round(name, server_faults.get(name, self._breathe), {key: network_faults[key] for key in chosen})
+            self._next()
             self._recover(clients, bound)
 
     def during(self, instant: float) -> str:
@@ -71,17 +64,13 @@ class Chaos:
             f"{', '.join(names)} {begin - instant:+.2f} to {end - instant:+.2f} s" for begin, end, names in near
         )
 
-    def _round(self, name: str, fault: Fault, network: dict[str, Fault]) -> None:
-        names = (*network, *([name] if name != "nothing" else ()))
+    def _next(self) -> None:
+        """One round."""
+        raise NotImplementedError
+
+    def _happened(self, begin: float, *names: str) -> None:
         self.kinds.update(names)
-        begin = time.monotonic()
-        for break_network in network.values():
-            break_network()
-        with suppress(redis.ConnectionError, redis.TimeoutError):  # our own commands may be hit as well
-            fault()
-        self._proxy.heal()
         self.rounds.append((begin, time.monotonic(), names))
-        self._proxy.run(self._forget_connections)
 
     def _recover(self, clients: Sequence[Client | AsyncClient], bound: float) -> None:
         begin = time.monotonic()
@@ -92,6 +81,40 @@ class Chaos:
 
     def _breathe(self) -> None:
         self._load.stop.wait(self._random.choice((0.1, 0.5, 2.0, 4.0)) * self._random.random())
+
+
+class ServerChaos(Chaos):
+    """A server, and the network to it. `flags`: whether notifications may be switched off."""
+
+    def __init__(
+        self, server: Server, proxy: Proxy, history: Window, load: Load, seed: int, *, bound: float, flags: bool
+    ) -> None:
+        super().__init__(history, load, seed)
+        self._server, self._proxy = server, proxy
+        self._direct = server.client()
+        self._server_faults = self._of_server(bound, flags=flags)
+        self._network_faults = self._of_network()
+
+    def close(self) -> None:
+        self._direct.close()
+
+    def _next(self) -> None:
+        chosen = self._random.sample(sorted(self._network_faults), self._random.choice((0, 0, 1, 1, 2)))
+        name = self._random.choice([*self._server_faults, *["nothing"] * len(chosen) * 8])
+        if name in _ALONE:
+            chosen = []
+        network = {key: self._network_faults[key] for key in chosen}
+        self._round(name, self._server_faults.get(name, self._breathe), network)
+
+    def _round(self, name: str, fault: Fault, network: dict[str, Fault]) -> None:
+        begin = time.monotonic()
+        for break_network in network.values():
+            break_network()
+        with suppress(redis.ConnectionError, redis.TimeoutError):  # our own commands may be hit as well
+            fault()
+        self._proxy.heal()
+        self._happened(begin, *network, *([name] if name != "nothing" else ()))
+        self._proxy.run(self._forget_connections)
 
     def _forget_connections(self) -> None:
         """The proxy remembers what passed; a soak must not."""

@@ -13,10 +13,12 @@ from traceback import format_exception
 from typing import Any
 
 import redis
+from redis.exceptions import RedisClusterException
 
 from edgeprofile import AsyncClient, Client, ServiceError
 from tests.soak.window import Window
 from tests.support.clients import DESTINATION, WORKSPACE
+from tests.support.cluster import Cluster
 from tests.support.recorder import Reader
 from tests.support.servers import Server
 
@@ -54,7 +56,7 @@ class Load:
         refused: Writes that failed, by the name of the exception.
     """
 
-    def __init__(self, history: Window, server: Server, seed: int) -> None:
+    def __init__(self, history: Window, server: Server | Cluster, seed: int) -> None:
         self.stop = threading.Event()
         self.unexpected: Counter[str] = Counter()
         self.longest = (0.0, 0.0, "")
@@ -117,7 +119,7 @@ class Load:
     def _survive(self, write: Callable[[], object]) -> bool:
         try:
             write()
-        except redis.RedisError as error:
+        except (redis.RedisError, RedisClusterException) as error:
             self.refused[type(error).__name__] += 1
             return False
         return True

@@ -10,11 +10,13 @@ from statistics import median
 from typing import Any, Literal
 
 from edgeprofile import AsyncClient, Client
-from tests.soak.chaos import Chaos
+from tests.soak.chaos import Chaos, ServerChaos
 from tests.soak.load import KEYS, Load
 from tests.soak.summary import Checked, Sample, Summary, Usage, sample
+from tests.soak.unrest import ClusterChaos
 from tests.soak.window import Window
 from tests.support.clients import configuration
+from tests.support.cluster import Cluster
 from tests.support.proxy import Proxy
 from tests.support.servers import Flavour, Options, Server
 
@@ -29,10 +31,10 @@ _CACHE = "6MiB"  # less than all profiles need
 
 
 class Soak:
-    """A server, a proxy before it, two clients, their load and its faults."""
+    """A server with a proxy before it, or a cluster; two clients, their load and its faults."""
 
-    def __init__(self, seconds: float, *, mode: Mode, flavour: Flavour, seed: int) -> None:
-        self.seconds, self.mode, self.flavour, self.seed = seconds, mode, flavour, seed
+    def __init__(self, seconds: float, *, mode: Mode, flavour: Flavour, seed: int, cluster: bool = False) -> None:
+        self.seconds, self.mode, self.flavour, self.seed, self.cluster = seconds, mode, flavour, seed, cluster
         self.history = Window()
         self.checked = Checked()
         self.samples: list[Sample] = []
@@ -42,28 +44,42 @@ class Soak:
         """Run it all."""
         begin = time.monotonic()
         with ExitStack() as stack:
-            server = stack.enter_context(Server(Options(flavour=self.flavour)))
-            proxy = stack.enter_context(Proxy(server.host, server.port))
-            with server.client() as direct:
-                self.history.write_all(direct, KEYS)
-            client = stack.enter_context(Client(self._configuration(proxy)))
-            twin = AsyncClient(self._configuration(proxy))
-            stack.callback(lambda: asyncio.run(twin.close()))
-            load = Load(self.history, server, self.seed)
-            chaos = Chaos(server, proxy, self.history, load, self.seed)
+            address, load, chaos = self._deploy(stack)
             stack.callback(chaos.close)
+            client = stack.enter_context(Client(self._configuration(address)))
+            twin = AsyncClient(self._configuration(address))
+            stack.callback(lambda: asyncio.run(twin.close()))
             with load.running(client, twin), self._checking(chaos):
                 self._rage(chaos, begin + self.seconds, client, twin)
             self._judge(chaos)
             return self._summary(time.monotonic() - begin, load, chaos, client, twin)
 
-    def _configuration(self, proxy: Proxy) -> dict[str, Any]:
+    def _deploy(self, stack: ExitStack) -> tuple[str, Load, Chaos]:
+        """What is read from, filled: its address, who reads and writes, and what goes wrong."""
+        options = Options(flavour=self.flavour)
+        if self.cluster:
+            cluster = stack.enter_context(Cluster(options, primaries=3, replicas=1))
+            load = Load(self.history, cluster, self.seed)
+            self._fill(cluster)
+            return cluster.address, load, ClusterChaos(cluster, self.history, load, self.seed)
+        server = stack.enter_context(Server(options))
+        proxy = stack.enter_context(Proxy(server.host, server.port))
+        load = Load(self.history, server, self.seed)
+        self._fill(server)
+        flags = self.mode == "keyspace"
+        return proxy.address, load, ServerChaos(server, proxy, self.history, load, self.seed, bound=BOUND, flags=flags)
+
+    def _fill(self, server: Server | Cluster) -> None:
+        with server.client() as direct:
+            self.history.write_all(direct, KEYS)
+
+    def _configuration(self, address: str) -> dict[str, Any]:
         cache = {"maxStaleness": f"{BOUND * 1000:.0f}ms", "maxBytes": _CACHE}
-        return configuration(proxy.address, cache=cache, feed={"mode": self.mode})
+        return configuration(address, config={"clusterMode": self.cluster}, cache=cache, feed={"mode": self.mode})
 
     def _rage(self, chaos: Chaos, end: float, client: Client, twin: AsyncClient) -> None:
         try:
-            chaos.run(end, (client, twin), BOUND, flags=self.mode == "keyspace")
+            chaos.run(end, (client, twin), BOUND)
         except AssertionError as error:
             self.problems.append(str(error))
 
@@ -103,6 +119,7 @@ class Soak:
             seed=self.seed,
             mode=self.mode,
             flavour=self.flavour,
+            cluster=self.cluster,
             seconds=seconds,
             bound=BOUND,
             lookups=sum(reader.lookups for reader in readers),

@@ -98,6 +98,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     mode: str
     flavour: str
+    cluster: bool
     seconds: float
     bound: float
     lookups: int
@@ -129,7 +130,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.mode} on {self.flavour}, {self.seconds:.0f} s, bound {self.bound:g} s, seed {self.seed}"
+        where = f"a cluster of {self.flavour}" if self.cluster else self.flavour
+        yield f"{self.mode} on {where}, {self.seconds:.0f} s, bound {self.bound:g} s, seed {self.seed}"
         yield f"lookups       {self.lookups:,} answered, {self.hits:.1%} from the cache; {self.checked:,} records checked"
         yield f"writes        {self.writes:,}, in them {self.syncs} full syncs"
         yield "staleness     " + ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in self.staleness.items())

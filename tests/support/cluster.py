@@ -119,7 +119,7 @@ class Cluster:
         return self.owner(key).command(name, key, *args)
 
     def client(self, **options: Any) -> redis.RedisCluster:
-        """A redis-py client of the cluster; the caller closes it."""
+        """A redis-py client of the cluster, which follows slots; the caller closes it."""
         if self._options.requirepass:
             options = {"password": self._options.requirepass, **options}
         if self._options.tls:
