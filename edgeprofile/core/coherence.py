@@ -143,6 +143,11 @@ class Authority:
         self.lease.revoke()
         self._sent = None
 
+    def renew(self) -> None:
+        """The feed is sound, and what was read so far is in doubt: what is read from now on has a lease of its own."""
+        self.lease.revoke()
+        self.lease = Lease()
+
     def beat(self, now: float) -> int | None:
         """Send a heartbeat now? Its number in this epoch, or `None` while one is out or nothing is subscribed.
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from edgeprofile.core.coherence import FOREVER, Phase
 from edgeprofile.core.fills import Fill, Fills
+from edgeprofile.core.slots import slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from edgeprofile.core.cache import Entry, ProfileCache
     from edgeprofile.core.coherence import Authority
@@ -65,7 +66,11 @@ class Source(Protocol):
 
 
 class Keeper:
-    """The profiles of one node. Not thread-safe: the engine holds its lock around every call."""
+    """The profiles of one node. Not thread-safe: the engine holds its lock around every call.
+
+    ``leaving`` are slots that are on their way to another node, which has events of theirs that this one has not: what
+    is read of them is its own proof.
+    """
 
     def __init__(self, cache: ProfileCache, policy: Policy, authority: Authority) -> None:
         self.cache = cache
@@ -74,6 +79,7 @@ class Keeper:
         self.fills = Fills()
         self.poisoned = 0
         self.refused = 0
+        self.leaving: Collection[int] = ()
         self._lives = _jittered(policy.ttl)
         self._negative_lives = _jittered(policy.negative_ttl)
 
@@ -96,7 +102,8 @@ class Keeper:
         Only a fetch that begins under a live lease may be stored under it: an earlier one may have been executed before
         a flush that no event told of, and that the first beat of the epoch could not see.
         """
-        lease = self.authority.lease if self.authority.live(now) else None
+        vouched = self.authority.live(now) and not (self.leaving and slot(identity.keys[0]) in self.leaving)
+        lease = self.authority.lease if vouched else None
         fill = Fill(identity, identity.keys, now, lease, refresh=refresh)
         self.fills.open(fill)
         return fill
@@ -167,6 +174,17 @@ class Keeper:
         """Continuity is gone: nothing read so far may be served or stored."""
         if self.authority.phase is not Phase.DOWN:
             self.authority.lost()
+        self.poisoned += self.fills.poison_all()
+
+    def moved(self, slots: Collection[int]) -> None:
+        """These slots are another node's now, or are on their way there: no fetch of theirs may be stored."""
+        for fill in self.fills:
+            if slot(fill.keys[0]) in slots:
+                self.poisoned += self.fills.poison(fill.keys[0])
+
+    def renounce(self) -> None:
+        """Events may have been another node's to tell: nothing read so far may be served or stored, in this epoch."""
+        self.authority.renew()
         self.poisoned += self.fills.poison_all()
 
     def _in_its_epoch(self, fill: Fill) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import binascii
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["SLOTS", "Address", "SlotMap", "slot", "tag_in"]
+__all__ = ["SLOTS", "Address", "Claims", "SlotMap", "slot", "tag_in"]
 
 SLOTS: Final = 16_384
 
@@ -32,6 +32,53 @@ def tag_in(slots: Container[int]) -> str:
         if slot(tag.encode()) in slots:
             return tag
     raise LookupError("no tag leads to these slots: there are none")
+
+
+class Claims(NamedTuple):
+    """What a node says of itself: the part of its own line of ``CLUSTER NODES`` that does not change by itself.
+
+    ``leaving`` are slots that it owns and that are on their way to another node, key by key: of what is not here any
+    more, or never was, the other node knows. Equal texts are equal claims, so ``text`` is compared before it is read.
+    """
+
+    text: tuple[bytes, ...]
+
+    @classmethod
+    def parse(cls, reply: Any) -> Claims:
+        """From a reply to ``CLUSTER NODES``. Raises `ValueError`, `TypeError` or `AttributeError` for what is none."""
+        mark = reply.index(b" myself")
+        line = reply[reply.rfind(b"\n", 0, mark) + 1 :].partition(b"\n")[0]
+        name, _, flags, _, _, _, epoch, _, *slots = line.split()
+        int(epoch)
+        return cls((name, flags, epoch, *slots))
+
+    @property
+    def name(self) -> bytes:
+        """The node's name, which it keeps for life."""
+        return self.text[0]
+
+    @property
+    def epoch(self) -> int:
+        """Of its claims: another one whenever a slot came to it that was not its own before."""
+        return int(self.text[2])
+
+    @property
+    def slots(self) -> frozenset[int]:
+        """What it serves; nothing for a replica."""
+        if b"slave" in self.text[1]:
+            return frozenset()
+        return frozenset(number for part in self.text[3:] if part[:1] != b"[" for number in _numbers(part))
+
+    @property
+    def leaving(self) -> frozenset[int]:
+        """What of that is on its way to another node."""
+        moves = (part[1:].partition(b"->-") for part in self.text[3:] if part[:1] == b"[")
+        return frozenset(int(number) for number, arrow, _ in moves if arrow)
+
+
+def _numbers(part: bytes) -> range:
+    first, _, last = part.partition(b"-")
+    return range(int(first), int(last or first) + 1)
 
 
 class SlotMap:

@@ -5,6 +5,7 @@ import pytest
 from edgeprofile.core.cache import ProfileCache
 from edgeprofile.core.coherence import FOREVER, Authority, Phase
 from edgeprofile.core.keeper import Found, Identity, Keeper, Policy, wanted
+from edgeprofile.core.slots import slot
 from edgeprofile.keys import Layout
 
 BOUND, TTL, NEGATIVE_TTL = 4.0, 100.0, 20.0
@@ -200,3 +201,32 @@ def test_only_what_was_used_since_it_was_read_is_wanted_again(live):
 def test_what_is_too_large_is_not_kept():
     cache = ProfileCache(1 << 20, clock=lambda: 0.0, max_profile_bytes=4)
     assert kept(Keeper(cache, Policy(TTL, NEGATIVE_TTL, BOUND), Authority(BOUND))) is None
+
+
+def test_a_slot_that_moved_spoils_its_fetches_and_no_others(live):
+    ours, others = live.begin(ADA, 11.0), live.begin(BOB, 11.0)
+    live.moved({slot(ADA.keys[0])})
+    assert live.store(ours, Found(RAW), 11.0) is None
+    assert live.store(others, Found(RAW), 11.0) is not None
+    assert live.poisoned == 1
+
+
+def test_what_is_read_of_a_slot_that_is_leaving_is_its_own_proof(live):
+    live.leaving = {slot(ADA.keys[0])}
+    assert kept(live, ADA).lease is FOREVER
+    assert kept(live, ADA).expires == 11.0 + BOUND
+    assert kept(live, BOB).lease is live.authority.lease
+    live.leaving = ()
+    assert kept(live, ADA).lease is live.authority.lease
+
+
+def test_what_is_renounced_is_served_and_stored_no_more_and_the_epoch_goes_on(live):
+    entry, under_way = kept(live, ADA), live.begin(BOB, 11.0)
+    live.renounce()
+    assert live.find(ADA, 11.0) is None
+    assert entry.lease.until == 0.0
+    assert live.store(under_way, Found(RAW), 11.0) is None
+    assert live.authority.phase is Phase.LIVE
+    assert kept(live, ADA).lease is FOREVER, "until the next heartbeat"
+    prove(live, 12.0)
+    assert kept(live, ADA, 12.0).lease.until == 12.0 + BOUND
