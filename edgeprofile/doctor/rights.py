@@ -127,6 +127,7 @@ def _of_the_node(config: Config, target: Target) -> Iterator[Right]:
     if target.config.cluster_mode:
         unknown = "nobody knows which node has which profile"
         yield Right("+cluster|slots", ("CLUSTER", "SLOTS"), Verdict.FAILURE, unknown)
+        yield Right("+cluster|nodes", ("CLUSTER", "NODES"), Verdict.FAILURE, "nothing is kept of a node's slots")
         yield Right("+cluster|info", ("CLUSTER", "INFO"), Verdict.FAILURE, unknown)
         moving = "profiles on their way to another node cannot be read meanwhile"
         yield Right("+asking", ("ASKING",), Verdict.WARNING, moving)

@@ -2,38 +2,54 @@
 
 The map may be wrong at any time; that costs a redirection and no more, because a node answers only for slots it owns.
 What must not be wrong is a lease: events of a slot that has moved come from another node. So each primary is asked for
-its own slots before each heartbeat, and the heartbeat counts from before the question. What it has lost is dropped
-before the lease is extended.
+its own slots before each heartbeat, and the heartbeat counts from before the question (`ownership`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import threading
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeprofile.core.slots import SlotMap, slot, tag_in
-from edgeprofile.errors import ConfigurationError, EdgeProfileError, ProtocolViolation, RedisUnavailable, ServerRefused
-from edgeprofile.store.refusals import Redirected, refusal
+from edgeprofile.core.slots import SlotMap, slot
+from edgeprofile.engine.ownership import Ownership, cluster_refusal
+from edgeprofile.errors import (
+    CircuitOpen,
+    ConfigurationError,
+    EdgeProfileError,
+    ProtocolViolation,
+    RedisUnavailable,
+    ServerRefused,
+)
+from edgeprofile.store.refusals import Redirected
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from edgeprofile.config import RedisConfig
-    from edgeprofile.core.entries import Entry
-    from edgeprofile.core.pool import Tree
     from edgeprofile.core.slots import Address
     from edgeprofile.engine.node import Node
     from edgeprofile.engine.target import Target
     from edgeprofile.engine.upstream import NodeMaker, Sessions
 
-__all__ = ["Cluster", "Ownership"]
+__all__ = ["Cluster"]
 
 _RETRY_AFTER: Final = 0.02
 """Seconds before a lookup tries again what the cluster may have settled meanwhile."""
-_CHUNK: Final = 2_000
-"""Entries looked through without a pause for others."""
+_AT_ONCE: Final = 3
+"""Nodes that are asked for the map at the same time."""
+_HEDGE: Final = 0.3
+"""Seconds after which nodes that have not told are joined by as many others."""
+_GIVEN_UP: Final = 5.0
+"""Seconds after which nobody is waited for any longer."""
+_OUTDATED: Final = 30.0
+"""Seconds without a word of the newest epoch after which an older one is believed: the cluster was made anew."""
+_STAY: Final = 10.0
+"""Seconds that a connection to a node without a slot of its own is kept without use."""
 _REFRESH_EVERY: Final = 5.0
 _REFRESH_GAP: Final = 0.05
 _PASSING: Final = frozenset({"CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "LOADING", "READONLY"})
@@ -60,9 +76,11 @@ class Cluster:
         self._lock = lock
         self._seeds = seeds
         self._nodes: dict[Address, Node] = {}
-        self._guests: dict[Address, Node] = {}
+        self._guests: dict[Address, tuple[Node, float]] = {}
+        self._at_door = threading.Lock()
         self._table: tuple[Node | None, ...] = ()
         self._map: SlotMap | None = None
+        self._epoch, self._heard = -1, 0.0
         self._due: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.trouble: EdgeProfileError | None = None
@@ -70,7 +88,7 @@ class Cluster:
     @property
     def nodes(self) -> tuple[Node, ...]:
         """All primaries known now."""
-        return (*self._nodes.values(), *self._guests.values())
+        return (*self._nodes.values(), *(node for node, _ in list(self._guests.values())))
 
     def node(self, key: bytes) -> Node:
         """The primary that has the key's slot. Raises `RedisUnavailable` while that is not known."""
@@ -82,17 +100,23 @@ class Cluster:
 
     def at(self, address: Address) -> Node:
         """The node at an address, also one that has no slot yet: a slot on its way has its new keys there."""
-        node = self._nodes.get(address) or self._guests.get(address)
-        return node or self._guests.setdefault(address, self._make.at(address))
+        node = self._nodes.get(address)
+        if node is None:
+            with self._at_door:
+                node, _ = self._guests.get(address) or (self._make.at(address), 0.0)
+                self._guests[address] = node, time.monotonic()
+        return node
 
     def amend(self, error: EdgeProfileError) -> float | None:
         """A redirection corrects the map at once; trouble of a node has the whole map asked for again."""
         if isinstance(error, Redirected):
+            if error.ask:
+                return _RETRY_AFTER
             self._call(lambda: self._moved(error.slot, error.address))
             return 0.0 if error.address in self._nodes else _RETRY_AFTER
         if isinstance(error, RedisUnavailable) or (isinstance(error, ServerRefused) and error.code in _PASSING):
             self.ask_again()
-            return _RETRY_AFTER
+            return None if isinstance(error, CircuitOpen) else _RETRY_AFTER
         return None
 
     def ask_again(self) -> None:
@@ -107,6 +131,7 @@ class Cluster:
         while True:
             self._due.clear()
             await self._refresh()
+            self._see_off()
             await asyncio.sleep(_REFRESH_GAP)
             try:
                 async with asyncio.timeout(_REFRESH_EVERY if self._map is not None else _REFRESH_GAP):
@@ -115,23 +140,58 @@ class Cluster:
                 continue
 
     async def _refresh(self) -> None:
-        """Ask the nodes, known ones first and in no fixed order, until one tells; keep the old map if none does."""
+        """Ask nodes, known ones first and in no fixed order, until some tell; keep the old map if none does."""
         known = list(self._nodes)
         random.shuffle(known)
-        for address in dict.fromkeys([*known, *self._seeds]):
-            node = self._nodes.get(address) or self._make.at(address)
-            try:
-                found = (await ask_slots(node))[0]
-            except EdgeProfileError as error:
-                self.trouble = error
-                continue
-            finally:
-                if address not in self._nodes:
-                    node.close()
-            if found.addresses:
-                self.trouble = None
-                self._adopt(found)
-                return
+        waiting = deque(dict.fromkeys([*known, *self._seeds]))
+        asked: set[asyncio.Task[tuple[SlotMap, int] | None]] = set()
+        ends = time.monotonic() + _GIVEN_UP
+        try:
+            while waiting or any(not task.done() for task in asked):
+                for _ in range(min(_AT_ONCE, len(waiting))):
+                    asked.add(asyncio.create_task(self._ask(waiting.popleft()), name="edgeprofile-map"))
+                await asyncio.wait(asked, timeout=_HEDGE)
+                found = [told for task in asked if task.done() and (told := task.result()) is not None]
+                if found:
+                    self._learn(*max(found, key=_age))
+                    return
+                if time.monotonic() > ends:
+                    return
+        finally:
+            for task in asked:
+                task.cancel()
+
+    async def _ask(self, address: Address) -> tuple[SlotMap, int] | None:
+        """The map as one node sees it, and the epoch of that; `None` where it knows no map, or does not tell."""
+        node = self._nodes.get(address)
+        asked = node or self._make.at(address)
+        try:
+            found = await _ask_slots(asked)
+        except EdgeProfileError as error:
+            self.trouble = error
+            return None
+        finally:
+            if node is None:
+                asked.close()
+        return found if found[0].addresses else None
+
+    def _learn(self, found: SlotMap, epoch: int) -> None:
+        """Believe a node, unless it was left behind: who knows only an older epoch knows nothing new."""
+        now = time.monotonic()
+        if epoch < self._epoch and now - self._heard < _OUTDATED:
+            return
+        self._epoch, self._heard = epoch, now
+        self.trouble = None
+        self._adopt(found)
+
+    def _see_off(self) -> None:
+        """Close the connections to guests that came to stay, and to those that nobody asks any more."""
+        now = time.monotonic()
+        with self._at_door:
+            gone = [at for at, (_, used) in self._guests.items() if at in self._nodes or now - used > _STAY]
+            nodes = [self._guests.pop(address)[0] for address in gone]
+        for node in nodes:
+            node.close()
 
     def _adopt(self, found: SlotMap) -> None:
         """Make this the map: nodes that are new are listened to, nodes that have no slot are let go."""
@@ -147,7 +207,7 @@ class Cluster:
 
     def _join(self, address: Address) -> None:
         node = self._make.at(address)
-        node.ownership = Ownership(node, self)
+        node.ownership = Ownership(node, self.targets, self._lock, self.ask_again)
         self._nodes[address] = node
         self._sessions.open(self, node)
 
@@ -160,98 +220,30 @@ class Cluster:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
 
-    async def drop_slots(self, node: Node, lost: frozenset[int]) -> None:
-        """Drop what was read from a node of slots that it has lost, its fetches under way first."""
-        keeper = node.keeper
-        with self._lock:
-            for fill in list(keeper.fills):
-                if slot(fill.keys[0]) in lost:
-                    keeper.fills.poison(fill.keys[0])
-            entries = [entry for target in self.targets for entry in _entries(keeper.cache.tree(target.id))]
-        layouts = {target.id: target.layout for target in self.targets}
-        for start in range(0, len(entries), _CHUNK):
-            doomed = [
-                entry
-                for entry in entries[start : start + _CHUNK]
-                if slot(layouts[entry.home[0]].key(*entry.home[1:], entry.value)) in lost
-            ]
-            with self._lock:
-                for entry in doomed:
-                    keeper.cache.drop_identity(*entry.home, entry.value)
-            await asyncio.sleep(0)
-
-
-def _entries(tree: Tree) -> Iterator[Entry]:
-    for branches in tree.values():
-        for entries in branches.values():
-            yield from entries.values()
-
 
 class NoOwner(RedisUnavailable):
     """No node is known for a slot."""
 
 
-class Ownership:
-    """What one primary says it owns, confirmed before each heartbeat."""
-
-    def __init__(self, node: Node, cluster: Cluster) -> None:
-        self._node = node
-        self._cluster = cluster
-        self._slots: frozenset[int] | None = None
-        self._epoch = -1
-
-    async def confirm(self) -> None:
-        """Ask the node for its slots, and drop what it has lost. Raises when the node cannot vouch for its slots."""
-        found, epoch = await ask_slots(self._node)
-        mine = found.of(_address(self._node))
-        if not mine:
-            self._cluster.ask_again()
-            raise ServerRefused(f"{self._node.name} serves no slot any more", code="MOVED", node=self._node.name)
-        before, self._slots = self._slots, mine
-        if before is None:
-            self._epoch = epoch
-            return
-        if mine != before:
-            self._cluster.ask_again()
-        # A new epoch of claims means that slots came; one that left and came back between two beats looks untouched.
-        lost = before if epoch != self._epoch else before - mine
-        self._epoch = epoch
-        if lost:
-            await self._cluster.drop_slots(self._node, lost)
-
-    def begin(self) -> None:
-        """An epoch of the feed begins: nothing is owed to what was owned before."""
-        self._slots = None
-
-    @property
-    def tag(self) -> str:
-        """A hash tag that leads to this node. Raises `LookupError` before the first `confirm`."""
-        return tag_in(self._slots or frozenset())
-
-
-async def ask_slots(node: Node) -> tuple[SlotMap, int]:
-    """The slot map as a node sees it, and the epoch of the node's own claims."""
+async def _ask_slots(node: Node) -> tuple[SlotMap, int]:
+    """The slot map as a node sees it, and the cluster's epoch as far as it knows."""
     wire = await node.attach()
     slots, info = await wire.ask(_SLOTS, 2)
     for reply in (slots, info):
         if isinstance(reply, ErrorReply):
-            raise _not_a_cluster(reply, node)
+            raise cluster_refusal(reply, node, "CLUSTER SLOTS")
     try:
-        return SlotMap.parse(slots, _address(node)), _own_epoch(info)
+        return SlotMap.parse(slots, _address(node)), _current_epoch(info)
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise ProtocolViolation(f"{node.name} answered CLUSTER SLOTS with something else", node=node.name) from error
 
 
-def _not_a_cluster(reply: ErrorReply, node: Node) -> EdgeProfileError:
-    if "cluster support disabled" in reply.text:
-        return ConfigurationError(
-            f"{node.name} is no cluster: set clusterMode = false", option="destinations.config.clusterMode"
-        )
-    return refusal(reply, node.name, doing="CLUSTER SLOTS")
+def _current_epoch(info: bytes) -> int:
+    return int(info.partition(b"cluster_current_epoch:")[2].partition(b"\r\n")[0])
 
 
-def _own_epoch(info: bytes) -> int:
-    return int(info.partition(b"cluster_my_epoch:")[2].partition(b"\r\n")[0])
+def _age(told: tuple[SlotMap, int]) -> int:
+    return told[1]
 
 
 def _address(node: Node) -> Address:

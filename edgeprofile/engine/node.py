@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from edgeprofile.core.breaker import Breaker
 from edgeprofile.store.blocking import BlockingWire
-from edgeprofile.store.endpoint import sever
+from edgeprofile.store.endpoint import ConnectionLost, sever
 from edgeprofile.store.streaming import AsyncWire
 from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from typing import Any
 
     from edgeprofile.config import LimitsConfig
     from edgeprofile.core.keeper import Keeper
-    from edgeprofile.engine.cluster import Ownership
+    from edgeprofile.engine.ownership import Ownership
     from edgeprofile.store.endpoint import Endpoint
 
 __all__ = ["Node"]
@@ -38,7 +39,7 @@ class Node:
         self.ownership: Ownership | None = None
         self._limits = limits
         self.witness = Witness()
-        self.blocking = BlockingWire(
+        self.blocking: BlockingWire | _Gone = BlockingWire(
             endpoint,
             self.witness,
             max_reply_bytes=limits.max_reply_bytes,
@@ -47,6 +48,7 @@ class Node:
         )
         self._streams: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWire] = weakref.WeakKeyDictionary()
         self._guards: dict[int, AsyncGenerator[None]] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def stream(self) -> AsyncWire | None:
@@ -54,13 +56,18 @@ class Node:
         return self._streams.get(asyncio.get_running_loop())
 
     async def attach(self, stall: float | None = None) -> AsyncWire:
-        """The connection of the running loop; it ends with the loop."""
+        """The connection of the running loop; it ends with the loop. Of a node that was closed: one that is closed."""
         loop = asyncio.get_running_loop()
         wire = self._streams.get(loop)
-        if wire is None:
-            wire = self.spare(stall)
-            with self._lock:
+        if wire is not None:
+            return wire
+        wire = self.spare(stall)
+        with self._lock:
+            if not self._closed:
                 self._streams[loop] = wire
+        if self._closed:
+            wire.close()
+        else:
             await self._tie(wire, id(loop))
         return wire
 
@@ -83,9 +90,11 @@ class Node:
         return await self.attach(stall)
 
     def close(self) -> None:
-        """End every connection; those of other loops on their own threads."""
-        self.blocking.close()
+        """End every connection, those of other loops on their own threads; no other is ever made."""
+        before, self.blocking = self.blocking, _Gone(self.name)
+        before.close()
         with self._lock:
+            self._closed = True
             streams = list(self._streams.items())
             self._streams.clear()
         for loop, wire in streams:
@@ -111,6 +120,22 @@ class Node:
         guard = _closing(wire)
         await anext(guard)
         self._guards[key] = guard
+
+
+class _Gone:
+    """In the place of the connection of a node that was closed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def call(self, *_: Any) -> list[Any]:
+        raise ConnectionLost(f"{self._name} was let go", node=self._name)
+
+    def close(self) -> None:
+        """There is none."""
+
+    def fileno(self) -> int:
+        return -1
 
 
 async def _closing(wire: AsyncWire) -> AsyncGenerator[None]:

@@ -63,7 +63,7 @@ _STATES: Final = {
 _RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "late", "unproven", "live")
 _STEADY: Final = 5.0
 """Seconds for which an epoch must have been proved before the one after it may begin without a longer pause."""
-_BUSY: Final = frozenset({"BUSY", "LOADING"})
+_BUSY: Final = frozenset({"BUSY", "LOADING", "CLUSTERDOWN"})
 _UNSEEN: Final = {
     False: "a heartbeat was written, and what was sent behind it came back, but its events did not: "
     "check CONFIG GET notify-keyspace-events",
@@ -300,7 +300,7 @@ class Session:
             self._counted(value)
 
     def _failed(self, error: EdgeProfileError) -> None:
-        """A heartbeat brought an error. A busy server refuses it and keeps all data: it is sent again."""
+        """A heartbeat brought an error. Who has no time, or no majority, refuses it and keeps all data: it is sent again."""
         if isinstance(error, ServerRefused) and error.code in _BUSY:
             self._hindrance = str(error)
             with self._lock:

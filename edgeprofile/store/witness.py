@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Judge", "Witness"]
 
-_BUSY: Final = frozenset({"BUSY", "LOADING"})
+_BUSY: Final = frozenset({"BUSY", "LOADING", "CLUSTERDOWN"})
 
 Judge: TypeAlias = "Callable[[Any, int], bool]"
 """Whether a reply can be the right server's, which had answered so many heartbeats before it was asked."""

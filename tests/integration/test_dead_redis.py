@@ -59,8 +59,33 @@ def test_a_lookup_whose_connection_is_lost_again_and_again_is_one_miss(make_clie
     assert client.stats().misses - before == 1
 
 
-def answers(client):
+def test_a_primary_that_never_answers_costs_nothing_more_in_a_cluster_and_the_others_go_on(make_client, make_cluster):
+    cluster = make_cluster(primaries=3)
+    config = configuration(cluster.address, config={"clusterMode": True}, limits={"timeout": "300ms"})
+    client = make_client(config)
+    client.start()
+    victim = cluster.primaries[0]
+    names = [f"u{n}" for n in range(120)]
+    owners = {name: cluster.owner(f"1Wsp:2Dest:user:email:{name}") for name in names}
+    there = [name for name in names if owners[name] is victim]
+    elsewhere = [name for name in names if owners[name] is not victim]
+    with victim.paused():
+        for name in there[:3]:
+            attempt(client, name)
+        begun = time.monotonic()
+        errors = [attempt(client, name) for name in there[3:]]
+        assert time.monotonic() - begun < 1.5
+        assert sum(isinstance(error, edgeprofile.CircuitOpen) for error in errors) >= len(errors) - 3
+        begun = time.monotonic()
+        assert all(client.get("user", "email", name) is None for name in elsewhere)
+        assert time.monotonic() - begun < 1.5
+    until(lambda: answers(client, there), 10, "lookups are answered again")
+
+
+def answers(client, names=()):
     try:
+        for name in names:
+            client.get("user", "email", name)
         client.get("user", "email", f"{time.monotonic()}")
     except edgeprofile.RedisUnavailable:
         return False

@@ -214,7 +214,10 @@ HEARD = {"psubscribe", "subscribe", "hincrby", "pexpire", "hget", "ping"}
         ({"feed": {"mode": "tracking"}}, DATA | {"client|tracking", "set", "get", "ping"}),
         ({"feed": {"mode": "tracking", "heartbeat": "ping"}}, DATA | {"client|tracking", "ping", "info"}),
         ({"feed": {"configureServer": True}}, DATA | HEARD | {"config|set"}),
-        ({"config": {"clusterMode": True}}, DATA | HEARD | {"cluster|slots", "cluster|info", "asking"}),
+        (
+            {"config": {"clusterMode": True}},
+            DATA | HEARD | {"cluster|slots", "cluster|nodes", "cluster|info", "asking"},
+        ),
         ({"config": {"useJSONModule": True}}, HEARD | {"json.get", "pttl", "del", "scan"}),
         ({"sync": {"project": "p", "warehouse": "w"}}, DATA | HEARD | {"hset", "hdel", "expire"}),
         (
