@@ -94,7 +94,8 @@ class Cluster:
         return [node for node in self.living if node.command("ROLE")[0] == b"slave"]
 
     def replicas_of(self, primary: Server) -> list[Server]:
-        return [node for node in self.replicas if int(node.command("ROLE")[2]) == primary.port]
+        name = self.node_id(primary)
+        return [node for node in self.replicas if _view(node)[self.node_id(node)].primary == name]
 
     def node_id(self, node: Server) -> str:
         return next(name for name, server in self._ids.items() if server is node)
