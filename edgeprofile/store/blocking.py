@@ -296,10 +296,11 @@ class BlockingWire:
             errors = blame(cause, len(self._in_flight), len(fallen), lost)
             self._in_flight.clear()
             self._queue.clear()
+            for call, error in zip(fallen, errors, strict=True):  # before the leader can see that nothing is left
+                call.error = error
         if connection is not None:
             connection.close()
-        for call, error in zip(fallen, errors, strict=True):
-            call.error = error
+        for call in fallen:
             call.rouse()
 
     def _violation(self, what: str) -> ProtocolViolation:

@@ -104,3 +104,41 @@ def test_close_ends_a_login_that_nobody_answers() -> None:
             connection.recv(1024)
             wire.close()
             assert isinstance(waiting.exception(3), ConnectionLost)
+
+
+def test_a_call_whose_connection_somebody_else_closes_has_an_error_and_no_half_an_answer() -> None:
+    """The leader hears of the end before the one who brings it about has gone through everybody who waits."""
+    with socket.create_server((HOST, 0)) as listener, wire_to(listener.getsockname()) as wire:
+        outcomes: list[object] = []
+
+        def ask() -> None:
+            try:
+                outcomes.append(echo(wire, "a"))
+            except Exception as error:  # noqa: BLE001 (whatever it is)
+                outcomes.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1024)
+            assert wire._socket is not None
+            wire._socket = Slow(wire._socket, asking)  # type: ignore[assignment]  # as far as it is used
+            wire.close()
+            asking.join()
+        assert [type(outcome) for outcome in outcomes] == [ConnectionLost]
+
+
+class Slow:
+    """A socket that is closed, and whose reader has gone, before `close` returns."""
+
+    def __init__(self, inner: socket.socket, reader: threading.Thread) -> None:
+        self._inner, self._reader = inner, reader
+
+    def close(self) -> None:
+        self._inner.shutdown(socket.SHUT_RDWR)
+        self._reader.join(5)
+        self._inner.close()
+
+    def fileno(self) -> int:
+        return self._inner.fileno()
