@@ -1,9 +1,4 @@
-"""What one primary of a cluster says it owns, confirmed before each heartbeat.
-
-Events of a slot come from the node that has it. So what was read of a slot has no lease beyond the last heartbeat
-before which its node still had it, and had it for itself: of a slot on its way to another node, key by key, the first
-knows only the keys that have not left yet, and tells nobody of those that are made at the other.
-"""
+"""What one primary of a cluster owns: asked for before each heartbeat, and heeded as `core.tenure` says."""
 
 from __future__ import annotations
 
@@ -11,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.slots import Claims, slot, tag_in
-from edgeprofile.errors import ConfigurationError, ProtocolViolation, ServerRefused, ServiceError
+from edgeprofile.core.tenure import Departed, Tenure
+from edgeprofile.errors import ConfigurationError, ProtocolViolation, ServerRefused
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
@@ -39,52 +35,26 @@ class Ownership:
         self._targets = targets
         self._lock = lock
         self._changed = changed
-        self._claims: Claims | None = None
-        self._slots: frozenset[int] = frozenset()
-        self._leaving: frozenset[int] = frozenset()
+        self._tenure = Tenure(node.keeper)
 
     def begin(self) -> None:
-        """An epoch of the feed begins: nothing is owed to what was owned before."""
-        self._claims = None
-        self._slots = frozenset()
-        self._leaving = frozenset()
+        """An epoch of the feed begins."""
+        self._tenure.begin()
 
     async def confirm(self) -> None:
         """Ask the node for its slots, and drop what it has lost. Raises when the node cannot vouch for its slots."""
         claims = await _ask(self._node)
-        before, self._claims = self._claims, claims
-        if claims == before:
-            return
-        slots, leaving = claims.slots, claims.leaving
-        if not slots:
-            self._changed()
-            raise ServerRefused(f"{self._node.name} serves no slot any more", code="MOVED", node=self._node.name)
-        lost = (self._slots - slots) | (leaving - self._leaving)
-        self._slots, self._leaving = slots, leaving
-        if before is None:
-            with self._lock:
-                self._node.keeper.leaving = leaving
+        if not self._tenure.is_new(claims):
             return
         self._changed()
-        if before.name != claims.name:
+        try:
+            with self._lock:
+                lost = self._tenure.confirmed(claims)
+        except Departed as departed:
             name = self._node.name
-            raise ServiceError(f"{name} leads to another node of the cluster now than before", node=name)
-        if self._withdraw(lost, came=before.epoch != claims.epoch):
+            raise ServerRefused(f"{name} {departed}", code="MOVED", node=name) from None
+        if lost:
             await self._drop(lost)
-
-    def _withdraw(self, lost: frozenset[int], *, came: bool) -> bool:
-        """Nothing of these slots may be stored from now on; whether there is something to be dropped.
-
-        A new epoch of claims means that slots came. One that left and came back between two heartbeats looks untouched.
-        """
-        keeper = self._node.keeper
-        with self._lock:
-            keeper.leaving = self._leaving
-            if came:
-                keeper.renounce()
-            else:
-                keeper.moved(lost)
-        return bool(lost) and not came
 
     async def _drop(self, lost: frozenset[int]) -> None:
         """Drop what lives by this node's lease and is of these slots; a few at a time, so that nobody waits long."""
@@ -116,7 +86,7 @@ class Ownership:
     @property
     def tag(self) -> str:
         """A hash tag that leads to this node, and will for a while. Raises `LookupError` before the first `confirm`."""
-        return tag_in(self._slots - self._leaving or self._slots)
+        return tag_in(self._tenure.slots - self._tenure.leaving or self._tenure.slots)
 
 
 async def _ask(node: Node) -> Claims:
