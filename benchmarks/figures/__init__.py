@@ -42,21 +42,8 @@ FURTHER: dict[str, Figure] = {
     "missing": ("Profiles over HTTP, none of them cached", sidecar.missing),
     "wide": ("A hot profile over HTTP, more connections", sidecar.wide),
     "half": ("Latency over HTTP below saturation", sidecar.half),
-from benchmarks.figures import (
-    collector,
-    feed,
-    further,
-    hit,
-    library,
-    miss,
-    ratios,
-    sidecar,
-    staleness,
-    start,
-    sync,
-    tail,
-    workloads,
-)
+    "sync-many": ("Many rows in the warehouse, few of them changed", sync.many_rows),
+    "ratio": ("Hits among lookups", ratio.measure),
     "memory": ("Memory and warming", start.memory),
     "import": ("Importing", start.imports),
 }

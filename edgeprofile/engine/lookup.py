@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from edgeprofile.engine.batch import Batch, given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
-from edgeprofile.errors import CircuitOpen, EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
+from edgeprofile.errors import CircuitOpen, ClosedError, EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.refusals import Redirected
 
@@ -381,6 +381,8 @@ class Lookups:
 
         It is after a lost connection, a few times; after somebody else's haste, and for as long as a cluster settles.
         """
+        if self._engine.closed:
+            return None
         pause = self._engine.upstream(identity).amend(error)
         lost = isinstance(error, ConnectionLost) and attempt < _ATTEMPTS
         if pause is None and (lost or isinstance(error, LookupTimeout)):
@@ -388,6 +390,8 @@ class Lookups:
         return pause if pause is not None and self._engine.clock() + pause < deadline else None
 
     def _stale_or_raise(self, identity: Identity, error: EdgeProfileError) -> Answer:
+        if self._engine.closed:
+            raise ClosedError("the client was closed during this lookup") from error
         if isinstance(error, RedisUnavailable):
             stale = self._engine.stale(identity)
             if stale is not None:

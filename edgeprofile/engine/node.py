@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from edgeprofile.core.breaker import Breaker
 from edgeprofile.store.blocking import BlockingWire
-from edgeprofile.store.endpoint import ConnectionLost, sever
+from edgeprofile.store.endpoint import sever
 from edgeprofile.store.streaming import AsyncWire
 from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from typing import Any
 
     from edgeprofile.config import LimitsConfig
     from edgeprofile.core.keeper import Keeper
@@ -39,7 +38,7 @@ class Node:
         self.ownership: Ownership | None = None
         self._limits = limits
         self.witness = Witness()
-        self.blocking: BlockingWire | _Gone = BlockingWire(
+        self.blocking = BlockingWire(
             endpoint,
             self.witness,
             max_reply_bytes=limits.max_reply_bytes,
@@ -91,8 +90,7 @@ class Node:
 
     def close(self) -> None:
         """End every connection, those of other loops on their own threads; no other is ever made."""
-        before, self.blocking = self.blocking, _Gone(self.name)
-        before.close()
+        self.blocking.close()
         with self._lock:
             self._closed = True
             streams = list(self._streams.items())
@@ -120,22 +118,6 @@ class Node:
         guard = _closing(wire)
         await anext(guard)
         self._guards[key] = guard
-
-
-class _Gone:
-    """In the place of the connection of a node that was closed."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def call(self, *_: Any) -> list[Any]:
-        raise ConnectionLost(f"{self._name} was let go", node=self._name)
-
-    def close(self) -> None:
-        """There is none."""
-
-    def fileno(self) -> int:
-        return -1
 
 
 async def _closing(wire: AsyncWire) -> AsyncGenerator[None]:

@@ -8,10 +8,12 @@ round trips without a thread of their own and without a switch of threads for a 
 from __future__ import annotations
 
 import select
+import socket
 import ssl
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +24,6 @@ from edgeprofile.store.resp import ReplyReader
 from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from edgeprofile.store.endpoint import Endpoint, Login
@@ -85,8 +86,9 @@ class BlockingWire:
         self._mutex = threading.Lock()
         self._queue: deque[_Call] = deque()
         self._in_flight: deque[_Call] = deque()
-        self._led = False
+        self._led = self._closed = False
         self._socket: socket.socket | None = None
+        self._opening: socket.socket | None = None
         self._stirs: Callable[[], bool] = bool
         self._reader = ReplyReader(max_reply_bytes)
         self._heard = 0.0
@@ -118,8 +120,17 @@ class BlockingWire:
         return call.replies
 
     def close(self) -> None:
-        """End the connection; whoever waits is told, and a later call would connect anew."""
-        self._break(ConnectionLost(f"the connection to {self._endpoint.name} was closed", node=self._endpoint.name))
+        """End the connection for good: whoever waits is told at once, and so is whoever calls later."""
+        with self._mutex:
+            self._closed = True
+            led, connections = self._led, (self._socket, self._opening)
+        if not led:
+            self._break(self._gone())
+        # A leader may be reading: it is woken, and closes what it reads from itself, or its descriptor might be another
+        # file's by then.
+        for connection in filter(None, connections):
+            with suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # beneath TLS, which has a reader of its own
 
     def fileno(self) -> int:
         """The socket's descriptor, or -1."""
@@ -156,6 +167,12 @@ class BlockingWire:
             if heir is not None:
                 heir.leads = True
                 heir.rouse()
+                return
+            if not self._closed:
+                return
+            connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
 
     def _send_queued(self, deadline: float) -> None:
         connection = self._connection(deadline)
@@ -243,6 +260,8 @@ class BlockingWire:
 
     def _connection(self, deadline: float) -> socket.socket:
         """The connection as it is; a new one if there is none, or if anything came on it while nothing was asked."""
+        if self._closed:
+            raise self._gone()
         connection = self._socket
         if connection is None:
             return self._connect(deadline)
@@ -260,7 +279,9 @@ class BlockingWire:
             raise
         self._reader = ReplyReader(self._max_reply_bytes)
         self._stirs = _stirring(connection)
-        self._socket = connection
+        with self._mutex:
+            self._opening = None
+            self._socket = connection
         return connection
 
     def _open(self, timeout: float) -> socket.socket:
@@ -268,15 +289,18 @@ class BlockingWire:
         login = self._endpoint.login()
         self._heard = 0.0
         self._born, self._vouched = self._witness.serial, 0
-        connection = self._endpoint.connect(timeout)
+        connection = self._opening = self._endpoint.connect(timeout)
         try:
             self._log_in(connection, login, opened_by)
         except BaseException:
+            self._opening = None
             connection.close()
             raise
         return connection
 
     def _log_in(self, connection: socket.socket, login: Login, opened_by: float) -> None:
+        if self._closed:
+            raise self._gone()
         if not login.expects:
             return
         reader = ReplyReader(self._max_reply_bytes)
@@ -302,6 +326,9 @@ class BlockingWire:
             connection.close()
         for call in fallen:
             call.rouse()
+
+    def _gone(self) -> ConnectionLost:
+        return ConnectionLost(f"the connection to {self._endpoint.name} was closed", node=self._endpoint.name)
 
     def _violation(self, what: str) -> ProtocolViolation:
         return ProtocolViolation(f"{self._endpoint.name} {what}", node=self._endpoint.name)
