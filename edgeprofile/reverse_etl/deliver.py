@@ -31,6 +31,7 @@ __all__ = ["Delivered", "Documents", "Shipment", "Writer", "deliver", "prefetche
 
 T = TypeVar("T")
 _ENCODED_AT_ONCE = 32 << 20
+_AROUND_A_VALUE = 6  # colon, comma, and the text of a small value, which has more digits than bytes
 _AHEAD = 2
 
 
@@ -128,9 +129,10 @@ def shipped_rows(session: Session, shipment: Shipment) -> Iterator[Rows]:
     for batch in session.stream(travelling(gone, (), session.dialect), shipment.batch_rows):
         yield Rows(shipment.target, _text(batch, 0), _text(batch, 1), None)
     present = shipment.rows.filter(operation != Operation.DELETE.value)
+    labels = sum(len(msgspec.json.encode(name)) + _AROUND_A_VALUE for name in shipment.kinds)
     moving = travelling(present, tuple(shipment.kinds), session.dialect)
     for batch in session.stream(moving, shipment.batch_rows):
-        for part in _bounded(batch):
+        for part in _bounded(batch, labels):
             yield Rows(shipment.target, _text(part, 0), _text(part, 1), json_objects(part, shipment.kinds))
 
 
@@ -138,9 +140,9 @@ def _text(batch: pa.RecordBatch, column: int) -> pa.Array:
     return batch.column(column).cast(pa.string())
 
 
-def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Parts of a batch whose encoded form stays well within what one Arrow array holds."""
-    count = max(1, -(-batch.nbytes // _ENCODED_AT_ONCE))
+def _bounded(batch: pa.RecordBatch, labels: int) -> Iterator[pa.RecordBatch]:
+    """Parts of a batch whose encoded form is small; ``labels``: the bytes that each row has beside its values."""
+    count = max(1, -(-(batch.nbytes + len(batch) * labels) // _ENCODED_AT_ONCE))
     rows = -(-len(batch) // count)
     for start in range(0, len(batch), max(rows, 1)):
         yield batch.slice(start, rows)

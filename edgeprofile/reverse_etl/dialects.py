@@ -18,7 +18,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     names become upper case, ``null_safe`` whether it has ``IS NOT DISTINCT FROM``,
     ``json_equality`` whether JSON values can be compared, ``text_for`` the families of types
     that travel as the warehouse's own text because their Arrow form would lose something, ``session`` statements for
-    each new session, and ``options`` maps the keys of Profiles' ``siteconfig.yaml`` to the backend's keywords.
+    each new session, and ``options`` maps the keys of Profiles' ``siteconfig.yaml`` to the backend's keywords (empty:
+    nothing that it needs). ``raises_without_schema``: where the schema does not exist, its tables cannot even be listed.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     json_equality: bool = False
     text_for: frozenset[str] = frozenset({"json", "uuid", "inet", "macaddr", "unknown"})
     session: tuple[str, ...] = ()
+    raises_without_schema: bool = False
     options: dict[str, str] = {}
 
     def fold(self, name: str) -> str:
@@ -42,7 +44,13 @@ _SERVER = {"host": "host", "port": "port", "dbname": "database", "user": "user",
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        Dialect(name="duckdb", backend="duckdb", json_equality=True, options={"path": "database"}),
+        Dialect(
+            name="duckdb",
+            backend="duckdb",
+            json_equality=True,
+            text_for=_EVERYWHERE | {"time"},  # as Arrow, a time with a zone has lost it
+            options={"path": "database"},
+        ),
         Dialect(
             name="postgres",
             backend="postgres",
@@ -73,6 +81,9 @@ DIALECTS: dict[str, Dialect] = {
                 "schema": "schema",
                 "role": "role",
                 "warehouse": "warehouse",
+                "authenticator": "authenticator",
+                "private_key_file": "private_key_file",
+                "private_key_file_pwd": "private_key_file_pwd",
             },
         ),
         Dialect(
@@ -80,7 +91,8 @@ DIALECTS: dict[str, Dialect] = {
             backend="bigquery",
             state_schema="rudderstack_",
             text_for=_EVERYWHERE | {"interval"},
-            options={"project_id": "project_id", "schema": "dataset_id"},
+            options={"project_id": "project_id", "schema": "dataset_id", "user": ""},
+            raises_without_schema=True,
         ),
         Dialect(
             name="databricks",
@@ -92,6 +104,8 @@ DIALECTS: dict[str, Dialect] = {
                 "access_token": "access_token",
                 "catalog": "catalog",
                 "schema": "schema",
+                "port": "",
+                "user": "",
             },
         ),
     )

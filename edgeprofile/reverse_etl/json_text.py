@@ -11,9 +11,9 @@ integer                number, all digits
 decimal, numeric       number in plain digits, without trailing zeros: ``1.50`` is ``1.5``; NaN, infinity: ``null``
 float, double          the shortest number that reads back the same; ``1.0`` is ``1``; NaN, infinity: ``null``
 text, enum, UUID, IP   string
-date                   ``"2026-03-01"``
-time                   ``"12:30:00"``, fractions without trailing zeros
-timestamp              ``"2026-03-01T12:30:00.5"``, fractions without trailing zeros
+date                   ``"2026-03-01"``; infinity: ``null``
+time                   ``"12:30:00"``, fractions without trailing zeros; with a zone, its offset: ``"12:30:00+02"``
+timestamp              ``"2026-03-01T12:30:00.5"``, fractions without trailing zeros; infinity: ``null``
 timestamp with zone    the same in UTC, with ``Z``
 interval               ISO 8601 duration: ``"P1M2DT3H"``
 binary                 base64 string
@@ -48,6 +48,7 @@ Encode = Callable[[Any, Any], Any]
 
 _SPACE, _QUOTE, _BACKSLASH = 0x20, 0x22, 0x5C
 _NEEDS_ESCAPE: Final = r'["\\\x00-\x1f]'
+_LAST_DAY, _LAST_MOMENT = 2**31 - 1, 2**63 - 1
 _NANOS_PER = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -152,7 +153,16 @@ def _if_number(number: pa.Array, text: pa.Array) -> pa.Array:
 
 
 def _date(values: pa.Array, _kind: object) -> pa.Array:
-    return _quoted(values.cast(pa.date32()).cast(pa.string()))
+    days = values.cast(pa.date32())
+    return _quoted(_finite(days.cast(pa.string()), days.cast(pa.int32()), _LAST_DAY, "D"))
+
+
+def _finite(texts: pa.Array, counts: pa.Array, last: int, unit: str) -> pa.Array:
+    """Nothing where DuckDB says infinity, which is the last number either way; and years that Arrow does not spell."""
+    is_finite = pc.less(pc.abs(counts), last)
+    if pc.all(is_finite).as_py() is False:
+        texts = pc.if_else(is_finite, texts, None)
+    return _map(texts, pc.starts_with(texts, "<"), counts, lambda count: str(np.array(count, f"datetime64[{unit}]")))
 
 
 def _time(values: pa.Array, _kind: object) -> pa.Array:
@@ -161,8 +171,10 @@ def _time(values: pa.Array, _kind: object) -> pa.Array:
 
 def _timestamp(values: pa.Array, _kind: object) -> pa.Array:
     zone = "Z" if values.type.tz else ""
-    wall = values.cast(pa.timestamp(values.type.unit))
-    text = _trimmed(pc.replace_substring(wall.cast(pa.string()), " ", "T"))
+    unit = values.type.unit
+    wall = values.cast(pa.timestamp(unit))
+    found = _finite(wall.cast(pa.string()), wall.cast(pa.int64()), _LAST_MOMENT, unit)
+    text = _trimmed(pc.replace_substring(found, " ", "T"))
     return pc.binary_join_element_wise('"', text, f'{zone}"', "")
 
 
@@ -246,7 +258,7 @@ def _struct(values: pa.Array, kind: dt.DataType | None) -> pa.Array:
     return pc.if_else(values.is_valid(), pc.binary_join_element_wise(*parts, "}", ""), None)
 
 
-def _map(texts: pa.Array, chosen: pa.Array, values: pa.Array, change: Callable[[str], str]) -> pa.Array:
+def _map(texts: pa.Array, chosen: pa.Array, values: pa.Array, change: Callable[[Any], str]) -> pa.Array:
     """``texts``, but where chosen, the changed ``values``."""
     mask = pc.fill_null(chosen, False)
     if not pc.any(mask).as_py():

@@ -10,7 +10,7 @@ from edgeprofile.reverse_etl.errors import ProjectError
 from edgeprofile.reverse_etl.yaml_document import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from edgeprofile.reverse_etl.yaml_document import Spot
@@ -72,10 +72,16 @@ def read_project(folder: Path, *, default_view: bool = False) -> Project:
     path = folder / PROJECT_FILE if folder.is_dir() else folder
     root = load(path)
     members = root.mapping()
-    sources = tuple(source for entity in _entities(root) for source in _sources(entity, default_view=default_view))
+    sources: list[Source] = []
+    empty: list[ProjectError] = []
+    for entity in _entities(root):
+        sources += _sources(entity, empty, default_view=default_view)
+    if not sources:
+        raise empty[0]
     _refuse_doubles(root, sources)
+    notices = (*(f"not synced: {str(error).splitlines()[0]}" for error in empty), *_notices(path.parent, members))
     connection = members["connection"].text() if "connection" in members else None
-    return Project(str(path), connection, sources, tuple(_notices(path.parent, members)))
+    return Project(str(path), connection, tuple(sources), notices)
 
 
 def _entities(root: Spot) -> list[Spot]:
@@ -85,7 +91,8 @@ def _entities(root: Spot) -> list[Spot]:
     return listed
 
 
-def _sources(entity: Spot, *, default_view: bool) -> Iterator[Source]:
+def _sources(entity: Spot, empty: list[ProjectError], *, default_view: bool) -> Iterator[Source]:
+    """The entity's sources; where it has none that is listed, ``empty`` is told how to list them."""
     members = entity.mapping()
     if "name" not in members:
         raise entity.error("has no `name`")
@@ -94,13 +101,17 @@ def _sources(entity: Spot, *, default_view: bool) -> Iterator[Source]:
     main_id = members["id_column_name"].text() if "id_column_name" in members else f"{name}_main_id"
     spelling = next((key for key in _SPELLINGS if key in members), None)
     if spelling is None:
-        raise entity.error(f"has no `feature_views`, so there is nothing to sync: {_example(name, id_types)}")
+        empty.append(entity.error(f"has no `feature_views`, so there is nothing to sync: {_example(name, id_types)}"))
+        return
     block = members[spelling]
     included = _included(block) if spelling == "feature_views" else ()
     default = _default(block, name, main_id, included)
     if default_view:
         yield default
-    entries = _using_ids(block, name, id_types)
+    entries = _using_ids(block)
+    if not entries:
+        example = _example(name, id_types)
+        empty.append(block.error(f"names no ids in `using_ids`, so there is nothing to sync: {example}"))
     for entry in entries:
         yield _source(entry, name, id_types, default, included)
 
@@ -110,16 +121,12 @@ def _example(entity: str, id_types: tuple[str, ...]) -> str:
     return _EXAMPLE.format(entity=entity, ids=", ".join(id_types or (first,)), id=first)
 
 
-def _using_ids(block: Spot, entity: str, id_types: tuple[str, ...]) -> list[Spot]:
+def _using_ids(block: Spot) -> list[Spot]:
     """The entries of either shape: ``{using_ids: [...]}`` or, as in ``serve_traits``, the bare list."""
     if not block.is_mapping and not block.is_null:
-        entries = block.sequence()
-    else:
-        using = block.mapping().get("using_ids")
-        entries = using.sequence() if using else []
-    if not entries:
-        raise block.error(f"names no ids in `using_ids`, so there is nothing to sync: {_example(entity, id_types)}")
-    return entries
+        return block.sequence()
+    using = block.mapping().get("using_ids")
+    return using.sequence() if using else []
 
 
 def _default(block: Spot, entity: str, main_id: str, included: tuple[str, ...]) -> Source:
@@ -169,7 +176,7 @@ def _list(members: dict[str, Spot], key: str) -> list[Spot]:
     return members[key].sequence() if key in members else []
 
 
-def _refuse_doubles(root: Spot, sources: tuple[Source, ...]) -> None:
+def _refuse_doubles(root: Spot, sources: Iterable[Source]) -> None:
     seen: dict[tuple[str, str, str], Source] = {}
     for source in sources:
         identity = (source.entity, source.id_type, source.views[0].casefold())
@@ -195,9 +202,11 @@ def _cohort_notices(root: Spot) -> Iterator[str]:
     for model in models.sequence() if models else []:
         members = model.mapping()
         spec = members["model_spec"].mapping() if "model_spec" in members else {}
-        if "feature_views" in spec and members["model_type"].text() == "entity_cohort":
+        kind = members["model_type"].text() if "model_type" in members else ""
+        if "feature_views" in spec and kind in {"entity_cohort", ""}:
             spot = spec["feature_views"]
+            name = members["name"].text() if "name" in members else "without a name"
             yield (
-                f"{spot.file}:{spot.line}: not supported: the feature views of cohort {members['name'].text()!r} "
+                f"{spot.file}:{spot.line}: not supported: the feature views of cohort {name!r} "
                 "are not synced; list its ids under the entity's `feature_views`"
             )

@@ -21,6 +21,8 @@ __all__ = ["Locator", "locate"]
 _DEFAULT = Path("~/.pb/siteconfig.yaml")
 _ALIASES = {"postgresql": "postgres", "md": "duckdb"}
 _OPTION = "sync.warehouse"
+_IGNORED = frozenset({"type", "threads", "keepalives_idle", "search_path", "query_tag", "tmp_schema"})
+"""What says nothing about where the warehouse is or how to get in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +101,11 @@ def _locator(output: Spot) -> Locator:
     dialect = _dialect(members["type"].text())
     if dialect is None:
         raise members["type"].error(f"is no known warehouse; known: {', '.join(DIALECTS)}")
-    given = {key: spot.text() for key, spot in members.items() if key in dialect.options}
+    given = {key: spot.text() for key, spot in members.items() if dialect.options.get(key) and not spot.is_null}
+    for key, spot in members.items():
+        if key not in dialect.options and key not in _IGNORED and not spot.is_null:
+            raise spot.error(
+                f"not supported: `{key}` of a {dialect.name} connection; known: {', '.join(dialect.options)}. "
+                "Write an ibis URL as `sync.warehouse` instead"
+            )
     return Locator(dialect, options={dialect.options[key]: value for key, value in given.items()})

@@ -146,6 +146,8 @@ class Session:
     def tables(self) -> set[str]:
         """The names of the tables in the RudderStack schema."""
         with self._explained("list the tables"):
+            if self.dialect.raises_without_schema and self.warehouse.state_schema not in self.backend.list_databases():
+                return set()
             return set(self.backend.list_tables(database=self.warehouse.state_schema))
 
     def table(self, name: str) -> ir.Table:
@@ -186,9 +188,9 @@ class Session:
         """Run one statement for its effect."""
         text = statement if isinstance(statement, str) else statement.sql(dialect=self.backend.dialect)
         with self._explained("run a statement"):
-            cursor = self.backend.raw_sql(text)
-            if cursor is not None and cursor is not self.backend.con:
-                cursor.close()
+            result = self.backend.raw_sql(text)
+            if result is not getattr(self.backend, "con", None):  # DuckDB answers with the connection itself
+                getattr(result, "close", _nothing)()  # and BigQuery with rows that nobody has to close
 
     def create(self, name: str, schema: dict[str, str]) -> None:
         """Make an empty table of ours: column names to ibis types."""
@@ -236,6 +238,10 @@ class Session:
             hint = f"; {advice}" if advice else ""
             message = f"{self.dialect.name} refused to {doing}: {_first_line(error)}{hint}"
             raise WarehouseError(message) from error
+
+
+def _nothing() -> None:
+    pass
 
 
 def _match(candidate: str, names: list[str]) -> str | None:

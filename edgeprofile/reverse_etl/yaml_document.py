@@ -16,6 +16,8 @@ __all__ = ["Spot", "load"]
 
 _KINDS = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 
+_MERGE = "tag:yaml.org,2002:merge"
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
@@ -50,7 +52,20 @@ class Spot:
             return {}
         if not isinstance(self.node, yaml.MappingNode):
             raise self.error(f"must be a mapping, not {_KINDS[type(self.node)]}")
-        return {key.value: self._child(f".{key.value}", value) for key, value in self.node.value}
+        members: dict[str, Spot] = {}
+        for key, value in self.node.value:
+            if key.tag == _MERGE:
+                members = {**self._merged(value), **members}
+        own = {key.value: self._child(f".{key.value}", value) for key, value in self.node.value if key.tag != _MERGE}
+        return {**members, **own}
+
+    def _merged(self, node: yaml.Node) -> dict[str, Spot]:
+        """What ``<<`` brings: the members of one mapping, or of several, of which the first wins."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        members: dict[str, Spot] = {}
+        for source in sources:
+            members = {**Spot(self.file, self.key, source).mapping(), **members}
+        return members
 
     def sequence(self) -> list[Spot]:
         """Its items; an empty node has none. Raises ``ProjectError`` where it is no list."""

@@ -46,6 +46,16 @@ OF_DUCKDB = {
     "bits": ("'101'::BIT", '"101"'),
     "nanos": ("TIMESTAMP_NS '2026-03-01 12:30:00.123456789'", '"2026-03-01T12:30:00.123456789"'),
     "documents": ("['{\"a\": 1}'::JSON]", '[{"a":1}]'),
+    "everafter": ("'infinity'::DATE", "null"),
+    "neverbefore": ("'-infinity'::DATE", "null"),
+    "forever": ("'infinity'::TIMESTAMP", "null"),
+    "nonanos": ("'infinity'::TIMESTAMP_NS", "null"),
+    "never": ("'-infinity'::TIMESTAMPTZ", "null"),
+    "endless": ("['infinity'::TIMESTAMP, TIMESTAMP '2026-03-01 12:30:00.5']", '[null,"2026-03-01T12:30:00.5"]'),
+    "farfuture": ("DATE '40000-03-01'", '"40000-03-01"'),
+    "farmoment": ("TIMESTAMP '40000-03-01 12:30:00'", '"40000-03-01T12:30:00"'),
+    "zonedclock": ("TIMETZ '12:30:00.50+02'", '"12:30:00.5+02"'),
+    "clocks": ("[TIMETZ '12:30:00-05:30']", '["12:30:00-05:30"]'),
 }
 
 OF_POSTGRES = {

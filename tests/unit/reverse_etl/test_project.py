@@ -71,6 +71,23 @@ class TestSpellings:
         """).sources
         assert source.views[0] == "new"
 
+    def test_merged_mappings_are_read(self, read):
+        project = read("""
+            views: &views
+              feature_views: {using_ids: [{id: email}]}
+              name: nobody
+            others: &others
+              id_types: [email]
+              name: nobody else
+            entities:
+              - <<: *views
+                name: user
+              - name: account
+                <<: [*views, *others]
+              - <<: [*others, *views]
+        """)
+        assert [one.name for one in project.sources] == ["user by email", "account by email", "nobody else by email"]
+
     def test_each_id_of_each_entity_is_a_source(self, read):
         project = read("""
             entities:
@@ -167,6 +184,21 @@ class TestRefusals:
         assert "names no ids in `using_ids`" in refusal(read, "entities: [{name: user, feature_views: {using_ids: }}]")
         assert "names no ids in `using_ids`" in refusal(read, "entities: [{name: user, feature_views: }]")
 
+    @pytest.mark.parametrize(
+        ("other", "told"),
+        [
+            ("{name: account}", "has no `feature_views`, so there is nothing to sync"),
+            ("{name: account, feature_views: {using_ids: }}", "names no ids in `using_ids`"),
+        ],
+    )
+    def test_an_entity_without_is_only_noted_where_another_has_some(self, read, other, told):
+        project = read(f"entities: [{other}, {{name: user, feature_views: {{using_ids: [{{id: email}}]}}}}]")
+        assert [one.name for one in project.sources] == ["user by email"]
+        (notice,) = project.notices
+        assert told in notice
+        assert "pb_project.yaml:1: entities[0]" in notice
+        assert "\n" not in notice
+
     @pytest.mark.parametrize("text", ["name: x", "entities: []", "entities: "])
     def test_no_entities(self, read, text):
         assert "has no `entities`" in refusal(read, text)
@@ -248,6 +280,13 @@ class TestCohorts:
         )
         (notice,) = read_project(folder).notices
         assert notice.startswith("models/profiles.yaml:8: not supported: the feature views of cohort 'known_users'")
+
+    def test_one_without_model_type_and_name_is_told_too(self, folder):
+        (folder / "models" / "profiles.yaml").write_text(
+            "models: [{model_spec: {feature_views: {using_ids: [{id: email}]}}}]"
+        )
+        (notice,) = read_project(folder).notices
+        assert "the feature views of cohort 'without a name'" in notice
 
     def test_a_model_file_that_cannot_be_read_is_only_noted(self, folder):
         (folder / "models" / "broken.yaml").write_text("models: [")

@@ -36,6 +36,12 @@ connections:
   odd:
     outputs: {a: {type: oracle}}
   bare: {}
+  keyed:
+    outputs: {a: {type: snowflake, account: x, private_key: secret-key}}
+  filed:
+    outputs: {a: {type: snowflake, account: x, private_key_file: /key.p8, private_key_file_pwd: q, password: , threads: 4}}
+  google:
+    outputs: {a: {type: bigquery, project_id: p, credentials: {client_email: x}}}
 """
 
 
@@ -104,12 +110,24 @@ def test_secrets_are_not_in_the_repr(find):
         ("typeless", ProjectError, "has no `type`"),
         ("odd", ProjectError, "is no known warehouse"),
         ("bare", ProjectError, "has no `outputs`"),
+        ("keyed", ProjectError, "not supported: `private_key` of a snowflake connection; known: account, user"),
+        ("google", ProjectError, "not supported: `credentials` of a bigquery connection; known: project_id, schema"),
     ],
 )
 def test_refusals(find, name, error, words):
     with pytest.raises(error) as caught:
         find(name)
     assert words in str(caught.value)
+
+
+def test_a_refusal_tells_no_secret(find):
+    with pytest.raises(ProjectError) as caught:
+        find("keyed")
+    assert "secret-key" not in str(caught.value)
+
+
+def test_a_key_in_a_file(find):
+    assert find("filed").options == {"account": "x", "private_key_file": "/key.p8", "private_key_file_pwd": "q"}
 
 
 def test_nothing_named_shows_the_two_ways():
