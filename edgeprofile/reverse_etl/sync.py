@@ -142,6 +142,7 @@ class SourceSync:
 
     def _prepare(self, state: State, run: Run, job: Job, plan: Plan, before: Run | None, report: Report) -> None:
         session = self.session
+        session.make_room(len(job.traits))
         session.drop(run.snapshot)
         session.drop(run.failed_keys)
         session.create_as(run.snapshot, planned_snapshot(session, job, plan, before))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Warehouse"]
 
 
+_BYTES_PER_COLUMN = 1 << 20
+"""What each thread of DuckDB holds of each column while it writes a table: blocks of 256 KiB, several of them."""
+
+
 class Warehouse:
     """A warehouse and how to open sessions in it; opening does I/O, making does not.
 
@@ -37,7 +42,7 @@ class Warehouse:
 
     def __init__(self, locator: Locator, *, view_schema: str = "", state_schema: str = "", memory: int = 0) -> None:
         self._locator = locator
-        self._memory = memory
+        self.memory = memory
         self.dialect: Dialect = locator.dialect
         self.view_schema = view_schema or None
         self.state_schema = state_schema or locator.dialect.state_schema
@@ -49,8 +54,8 @@ class Warehouse:
         session = Session(backend, self)
         for statement in self.dialect.session:
             session.run(statement)
-        if self.dialect.name == "duckdb" and self._memory:
-            session.run(f"SET memory_limit = '{self._memory}B'")
+        if self.dialect.name == "duckdb" and self.memory:
+            session.run(f"SET memory_limit = '{self.memory}B'")
             session.run("SET preserve_insertion_order = false")
         return session
 
@@ -131,6 +136,15 @@ class Session:
         if self.dialect.name == "duckdb":
             return Session(ibis.duckdb.from_connection(self.backend.con.cursor()), self.warehouse)
         return self.warehouse.open()
+
+    def make_room(self, columns: int) -> None:
+        """Let an embedded DuckDB use no more threads than fit into its memory with a table of so many columns."""
+        memory = self.warehouse.memory
+        if self.dialect.name != "duckdb" or not memory:
+            return
+        threads = memory // (max(columns, 1) * _BYTES_PER_COLUMN)
+        cores = os.cpu_count() or 1
+        self.run(f"SET threads = {max(threads, 1)}" if threads < cores else "RESET threads")
 
     # Names
 
@@ -235,6 +249,8 @@ class Session:
                 raise SyncCancelled from error
             if not _is_refusal(error):
                 raise
+            if type(error).__name__ == "OutOfMemoryException":
+                advice = "raise `warehouseMemory` of [sync]"
             hint = f"; {advice}" if advice else ""
             message = f"{self.dialect.name} refused to {doing}: {_first_line(error)}{hint}"
             raise WarehouseError(message) from error

@@ -62,6 +62,24 @@ def test_a_cursor_is_closed_and_the_connection_is_not():
     assert closed == ["cursor"]
 
 
+@pytest.mark.parametrize(("columns", "threads"), [(1_000, 1), (200, 2), (0, 8), (20, 8)])
+def test_a_wide_table_is_written_by_few_threads(monkeypatch, tmp_path, columns, threads):
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    duckdb.connect(tmp_path / "a.duckdb").close()
+    warehouse = Warehouse(Locator(DIALECTS["duckdb"], url=f"duckdb://{tmp_path}/a.duckdb"), memory=512 << 20)
+    with warehouse.open() as opened:
+        (usual,) = opened.backend.con.sql("SELECT current_setting('threads')").fetchone()
+        opened.run("SET threads = 7")
+        opened.make_room(columns)
+        (found,) = opened.backend.con.sql("SELECT current_setting('threads')").fetchone()
+    assert found == (threads if threads < 8 else usual)
+
+
+def test_out_of_memory_names_the_option():
+    with pytest.raises(WarehouseError, match="raise `warehouseMemory`"):
+        failing(duckdb.OutOfMemoryException("Out of Memory Error: could not allocate block")).run("SELECT 1")
+
+
 def failing(error):
     def raw_sql(_query):
         raise error
