@@ -249,6 +249,7 @@ needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="no helm he
 def test_helm_renders_what_kubernetes_takes(expose):
     documents = rendered(CHART, **NEEDED, **EXTRAS, **{"nodeLocal.expose": expose, "secrets": "{redis,tls}"})
     assert len(documents) >= 10
+    assert "MAX_STALENESS" not in str(documents)
     pod = the_pod(documents, "DaemonSet")
     (sidecar,) = pod["containers"]
     check_the_sidecar(sidecar, pod)
