@@ -90,6 +90,22 @@ def test_a_paused_server_accepts_and_is_silent_until_resumed(redis_db):
         assert client.ping()
 
 
+def test_listeners_of_each_kind_are_known_and_killed_alone(redis_db):
+    with (
+        redis_db.client(protocol=3, single_connection_client=True) as told,
+        redis_db.client() as subscribed,
+        subscribed.pubsub() as channels,
+        redis_db.client(single_connection_client=True) as other,
+    ):
+        told.execute_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a")
+        channels.psubscribe("a*")
+        number = other.client_id()
+        until(lambda: len(redis_db.listeners) == 2, message="both listen")
+        assert redis_db.kill_listeners() == 2
+        assert redis_db.listeners == []
+        assert other.client_id() == number
+
+
 def test_passwords_and_users(make_server):
     server = make_server(requirepass="p w", users=("app on >secret ~app:* +get",))
     with server.client() as client, server.client(username="app", password="secret") as app:
