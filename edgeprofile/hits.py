@@ -36,7 +36,7 @@ class Hits:
 
     ``trees`` are those of all destinations by id, for lookups that name one. ``slow`` takes ``(entity, id_type, value,
     destination, model, type, timeout)``. ``get_many(entity, id_type, values)`` gives what is cached, by value, and the
-    values that are not. The trees can be replaced while lookups run.
+    values that are not. The trees can be replaced while lookups run; from then on hits are counted anew.
     """
 
     def __init__(self, slow: Callable[..., Any], tree: Tree, trees: Mapping[str, Tree]) -> None:
@@ -59,7 +59,7 @@ class Hits:
         return rebind
 
     def count(self) -> int:
-        """Hits so far."""
+        """Hits since the trees were replaced."""
         return sum(count() for count in self._count)
 
 
@@ -97,8 +97,8 @@ def _one(
         return special(entity, id_type, value, destination, model, type, timeout)
 
     def rebind(new: Tree) -> None:
-        nonlocal tree
-        tree = new
+        nonlocal tree, hits
+        tree, hits = new, 0
 
     return get, rebind, lambda: hits
 
@@ -138,8 +138,8 @@ def _special(
         return slow(entity, id_type, value, destination, model, kind, timeout)
 
     def rebind(new: Tree, all_new: Mapping[str, Tree]) -> None:
-        nonlocal tree, trees
-        tree, trees = new, all_new
+        nonlocal tree, trees, hits
+        tree, trees, hits = new, all_new, 0
 
     return get, rebind, lambda: hits
 
@@ -176,8 +176,8 @@ def _many(
         return found, missing
 
     def rebind(new: Tree) -> None:
-        nonlocal tree
-        tree = new
+        nonlocal tree, hits
+        tree, hits = new, 0
 
     return get_many, rebind, lambda: hits
 
@@ -206,8 +206,8 @@ class BoundHits:
             return slow(value)
 
         def rebind(new: dict[str, Entry]) -> None:
-            nonlocal entries
-            entries = new
+            nonlocal entries, hits
+            entries, hits = new, 0
 
         def count() -> int:
             return hits
@@ -243,8 +243,8 @@ class JsonHits:
             return EncodedProfile(raw, data is not None, now - expires + entry.life, expires - now)
 
         def rebind(new: Mapping[str, Tree]) -> None:
-            nonlocal trees
-            trees = new
+            nonlocal trees, hits
+            trees, hits = new, 0
 
         def count() -> int:
             return hits
