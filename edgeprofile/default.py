@@ -46,6 +46,10 @@ class _Default:
         """The client for tasks, over the same engine."""
         return self._both()[1]
 
+    def after_fork(self) -> None:
+        """In a forked child: a thread of the parent may have held the lock."""
+        self._lock = threading.Lock()
+
     def configure(self, config: Config) -> None:
         """Use this configuration from now on."""
         self.use(make_engine(config))
@@ -93,6 +97,9 @@ class _Default:
 
 
 _default = _Default()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_default.after_fork)
 
 if TYPE_CHECKING:
 

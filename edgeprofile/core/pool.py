@@ -171,6 +171,15 @@ class Pool:
         self.size = self.count = self._tombstones = 0
         self._earliest = math.inf
 
+    def forsake(self) -> None:
+        """In a forked child: let go of everything, whatever a thread of the parent was in the middle of."""
+        for tree in self._trees.values():
+            tree.clear()
+        for space in self._spaces.values():
+            space.entries.clear()
+        self._spaces.clear()
+        self._recency = Recency()
+
     def _insert(self, space: Space, entry: Entry) -> Entry | None:
         space = self._spaces.get(space.home, space)
         older = space.entries.get(entry.value)

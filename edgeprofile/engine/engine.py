@@ -71,7 +71,7 @@ class Engine:
     def _build(self) -> None:
         """Everything that a forked child has to make anew."""
         config = self.config
-        self.lock = threading.Lock()
+        self._renew_locks()
         self.counters = Counters()
         self.in_flight = self.waiters = 0
         cache = config.cache
@@ -94,9 +94,12 @@ class Engine:
         self._closing: threading.Event | None = None
         self._sessions: dict[Node, Session] = {}
         self._tasks: dict[Node, asyncio.Task[None]] = {}
+        self._pid = os.getpid()
+
+    def _renew_locks(self) -> None:
+        self.lock = threading.Lock()
         self._starting = threading.Lock()
         self._news = threading.Condition()
-        self._pid = os.getpid()
 
     def _upstreams(self) -> list[Upstream]:
         """The deployments: destinations on the same server share its connections."""
@@ -256,14 +259,18 @@ class Engine:
         self._forked.append(call)
 
     def after_fork(self) -> None:
-        """In a forked child: nothing of the parent's may be used, and nothing of it may be disturbed."""
+        """In a forked child: nothing of the parent's may be used, and nothing of it may be disturbed.
+
+        Its threads may have held any lock, and may have been in the middle of any change.
+        """
+        self._renew_locks()
         for node in self.nodes:
             node.keeper.authority.lease.revoke()
             node.sever()
         for session in self._sessions.values():
             session.sever()
         PARENTS.append((self._thread, self.upstreams, self._sessions))
-        self.cache.clear()
+        self.cache.forsake()
         if not self.closed:
             self._build()
             for call in self._forked:
@@ -371,15 +378,12 @@ class Engine:
     def send(self, batches: list[Batch]) -> None:
         """Carry batches of several nodes out at the same time, on the engine's loop."""
         thread = self._thread
-        if thread is None:
-            for batch in batches:
-                batch.fail(ClosedError("the client was closed"))
-            return
-        try:
-            thread.call(lambda: self._stream(batches))
-        except RuntimeError as error:  # the client is being closed: its loop is closed already
-            for batch in batches:
-                batch.fail(error)
+        with suppress(RuntimeError):  # the loop is closed
+            if thread is not None:
+                thread.call(lambda: self._stream(batches))
+                return
+        for batch in batches:
+            batch.fail(ClosedError("the client was closed"))
 
     def _stream(self, batches: list[Batch]) -> None:
         for batch in batches:
@@ -427,13 +431,11 @@ class Engine:
     def _on_loop(self, call: Callable[[], None]) -> None:
         """Call on the engine's loop: now if this is its thread, else soon; never once the client is closed."""
         thread = self._thread
-        if thread is None:
-            return
-        if thread.inside:
+        if thread is not None and thread.inside:
             call()
-            return
-        with suppress(RuntimeError):  # the loop is closed
-            thread.call(call)
+        elif thread is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                thread.call(call)
 
     def contribute(self, node: Node, settled: Settled) -> None:
         """Fetches that somebody else carries, too, ended here; what went wrong here is no end of theirs."""

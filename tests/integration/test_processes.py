@@ -195,3 +195,56 @@ def test_interrupted_in_a_miss_it_ends_at_once(run, redis_db):
         process.stdin.flush()
         out, errors = process.communicate(timeout=45)
     assert (process.returncode, out, errors) == (0, "interrupted True\n", "")
+
+
+def test_a_child_counts_its_own_hits(run):
+    run(
+        """
+        until(cached); until(live)
+        for _ in range(1000):
+            edgeprofile.get(*ADA)
+        assert edgeprofile.stats().hits >= 1000
+        if not (child := os.fork()):
+            assert edgeprofile.stats().hits == 0, edgeprofile.stats().hits
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        """
+    )
+
+
+def test_a_client_counts_no_hits_of_the_one_before_it(run):
+    run(
+        """
+        until(cached); until(live)
+        for _ in range(1000):
+            edgeprofile.get(*ADA)
+        edgeprofile.close()
+        edgeprofile.configure(workspace_id="1Wsp", destination_id="2Dest", cluster_mode=False, address="127.0.0.1:1")
+        assert edgeprofile.stats().hits == 0, edgeprofile.stats().hits
+        """
+    )
+
+
+def test_a_child_works_though_it_was_forked_in_the_middle_of_everything(run):
+    """Another thread holds every lock, and has changed a part of the cache and not yet the rest."""
+    run(
+        """
+        from edgeprofile.default import _default
+        until(cached); until(live)
+        engine = _default.client._engine
+        locks = [_default._lock, engine.lock, engine._starting, engine._news]
+        for lock in locks:
+            lock.acquire()
+        tree, branch = engine.cache.tree("2Dest"), engine.cache.tree("2Dest").pop("user")
+        child = os.fork()
+        if not child:
+            assert edgeprofile.peek(*ADA) is None, "the parent's entries are not the child's"
+            until(cached); until(live)
+            edgeprofile.close()
+            os._exit(0)
+        tree["user"] = branch
+        for lock in locks:
+            lock.release()
+        assert os.waitpid(child, 0)[1] == 0
+        """
+    )
