@@ -184,6 +184,9 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
         authority = self._node.keeper.authority
+        for targets in self._targets.values():
+            for target in targets:
+                target.reading.hope()
         with self._lock:
             authority.proof = self._pulse.proof
             authority.connected()
@@ -393,8 +396,12 @@ class Session:
             self._counters.fence_seconds.observe(time.monotonic() - self.watermark)
         with self._lock:
             self._node.breaker.succeeded()
-        weakness = "; ".join(filter(None, (self._pulse.weakness, self._inspector.weakness())))
+        weakness = "; ".join(filter(None, (self._pulse.weakness, self._inspector.weakness(), *self._unread())))
         self._say("unproven" if weakness else "live", weakness)
+
+    def _unread(self) -> set[str]:
+        """What could not be read along with the profiles."""
+        return {target.reading.weakness for targets in self._targets.values() for target in targets}
 
     def _in_doubt(self) -> None:
         """The feed answers, but whether it would tell of a change is not known: its PINGs prove nothing yet."""

@@ -77,7 +77,7 @@ class Reading:
     """How the profiles of one destination are read from one node.
 
     ``unreadable`` is called with the names of models whose text was no JSON, ``models`` with those of every profile.
-    ``rule`` is the ACL rule for the destination's keys.
+    ``rule`` is the ACL rule for the destination's keys. ``weakness`` is what a missing right leaves unproved, or empty.
     """
 
     def __init__(
@@ -102,6 +102,11 @@ class Reading:
         self._shapes = _HASH_SHAPES if self._hash else _DOCUMENT_SHAPES
         self._fields: tuple[bytes, ...] = ()
         self.field_ttls = self._hash
+        self.weakness = ""
+
+    def hope(self) -> None:
+        """An epoch begins: a right that was missing may have been granted."""
+        self.field_ttls, self.weakness = self._hash, ""
 
     def ask(self, identity: Identity) -> Ask:
         """The question for one profile, all of its keys included."""
@@ -183,11 +188,16 @@ class Reading:
         )
 
     def _give_up(self, reply: ErrorReply, node: str) -> None:
-        """Servers that know no field TTLs are not asked again."""
-        if reply.code in {"ERR", "NOPERM"}:
-            self.field_ttls = False
-        elif reply.code != "WRONGTYPE":
-            raise refusal(reply, node, doing="HPTTL")
+        """Servers that know no field TTLs, or do not tell of them, are not asked again in this epoch."""
+        if reply.code not in {"ERR", "NOPERM"}:
+            if reply.code != "WRONGTYPE":
+                raise refusal(reply, node, doing="HPTTL")
+            return
+        self.field_ttls = False
+        if reply.code == "NOPERM":
+            self.weakness = (
+                "hash fields that expire may be served until ttl, for their TTLs cannot be read: grant +hpttl"
+            )
 
 
 def _fields(value: Any) -> Iterable[str]:

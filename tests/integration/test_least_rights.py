@@ -31,3 +31,31 @@ def test_a_feed_that_falls_behind_keeps_its_epoch(make_server, make_proxy, flavo
         until(lambda: session.watermark > proved, 5, "the feed has caught up")
         assert client.status()["2Dest"].ready
         assert not client.stats().feed_losses
+
+
+def test_field_ttls_that_may_not_be_read_are_said_until_they_may(make_server, flavour):
+    if flavour != "valkey":
+        pytest.skip("this server has no field TTLs")
+    server = make_server()
+    settings = configuration(server.address, config=USER)
+    config = from_mapping(settings, "the test")
+    granted = rules(config.destinations[0], config.feed, field_ttls=False)
+    server.command("ACL", "SETUSER", "app", "on", ">secret", "resetkeys", "resetchannels", "-@all", *granted)
+    server.command("HSET", "1Wsp:2Dest:user:email:ada", "m", "1")
+    with Client(settings) as client:
+        client.start()
+        assert client.status()["2Dest"].state == "live"
+        assert client.get("user", "email", "ada") == {"m": 1}
+        until(lambda: client.status()["2Dest"].state == "unproven", 5, "it is said")
+        assert client.status()["2Dest"].reason.endswith("grant +hpttl")
+        assert client.status()["2Dest"].ready
+        server.command("ACL", "SETUSER", "app", "+hpttl")
+        server.kill_clients("pubsub")
+        until(lambda: client.stats().feed_losses and client.status()["2Dest"].state == "live", 5, "a new epoch hopes")
+        server.command("HSET", "1Wsp:2Dest:user:email:ada", "m", "2")
+        server.command("HPEXPIRE", "1Wsp:2Dest:user:email:ada", "60000", "FIELDS", "1", "m")
+        until(lambda: client.get("user", "email", "ada") == {"m": 2}, 5, "the change is seen")
+        until(lambda: client.peek("user", "email", "ada") is not None, 5, "it is kept")
+        entry = client._engine.cache.find("2Dest", "user", "email", "ada")
+        assert entry.life <= 60.0
+        assert client.status()["2Dest"].reason == ""
