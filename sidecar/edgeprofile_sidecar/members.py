@@ -6,7 +6,8 @@ the digits it was written with, an escape stays an escape.
 
 from __future__ import annotations
 
-from typing import TypeVar
+import json
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -60,6 +61,8 @@ def whole(body: bytes, decoder: msgspec.json.Decoder[T]) -> T | Unreadable:
     except msgspec.ValidationError:
         return Unreadable("the body must be a JSON object")
     except (ValueError, RecursionError) as reason:
+        if (named := _surrogate_in(body)) is not None:
+            return Unreadable(f"{named} holds a lone surrogate, which UTF-8 cannot carry")
         return Unreadable(f"the body is not JSON: {str(reason).removeprefix('JSON is malformed: ')}")
 
 
@@ -99,3 +102,24 @@ def _value(raw: msgspec.Raw, member: str) -> str:
 
 def _flaw(raw: msgspec.Raw, member: str, wanted: str) -> FlawedMember:
     return FlawedMember(f"{member} must be {wanted}" if bytes(raw) else f"{member} is missing")
+
+
+def _surrogate_in(body: bytes) -> str | None:
+    """The member whose text escapes half of a pair: JSON by its grammar, and no text of Unicode."""
+    try:
+        named = _unencodable(json.loads(body), "") if b"\\u" in body else None
+    except (ValueError, RecursionError):
+        return None
+    return None if named is None else named.encode("ascii", "backslashreplace").decode() or "the body"
+
+
+def _unencodable(found: Any, member: str) -> str | None:
+    if isinstance(found, str):
+        return member if any("\ud800" <= letter <= "\udfff" for letter in found) else None
+    if isinstance(found, list):
+        inner = [(f"{member}[{place}]", each) for place, each in enumerate(found)]
+    elif isinstance(found, dict):
+        inner = [(f"{member}.{name}".lstrip("."), each) for name, each in found.items()]
+    else:
+        return None
+    return next((flawed for name, each in inner if (flawed := _unencodable(each, name)) is not None), None)

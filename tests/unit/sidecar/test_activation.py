@@ -140,6 +140,27 @@ def test_a_flaw_names_its_member(sent, message):
     assert read(sent) == Flawed("2Dest", message)
 
 
+@pytest.mark.parametrize(
+    ("sent", "member"),
+    [
+        (rb'{"entity": "\ud800"}', "entity"),
+        (rb'{"entity": "user", "id": {"type": "t", "value": "\ud800"}, "destinationId": "2Dest"}', "id.value"),
+        (rb'{"entity": "user", "id": {"type": "a\udfff", "value": "\ud83d\ude00"}}', "id.type"),
+        (rb'{"id": [{"value": 1}, {"value": "\udc00\ud800"}]}', "id[1].value"),
+    ],
+)
+def test_half_of_a_pair_of_surrogates_names_its_member(sent, member):
+    assert read(sent) == Unreadable(f"{member} holds a lone surrogate, which UTF-8 cannot carry")
+
+
+@pytest.mark.parametrize("sent", [rb'{"\ud800": "\ud800"}', rb'{"\ud800": 1}', b'["\\ud800"]', b'"\\ud800"'])
+def test_half_of_a_pair_of_surrogates_in_a_name_is_no_flaw_of_ours(sent):
+    """Whatever is said of it can be sent."""
+    asked = read(sent)
+    assert isinstance(asked, Unreadable)
+    assert asked.message.encode()
+
+
 @pytest.mark.parametrize("named", [..., None, 7, True, [], {}, "", "2Dest"])
 def test_a_destination_that_is_no_text_is_none(named):
     asked = read(body(destinationId=named))
@@ -166,7 +187,6 @@ def test_json_that_is_no_object(sent):
         b'{"entity": "\n"}',
         b'{"entity": "\xff"}',
         b'{"skipped": "\xff"}',
-        b'{"entity": "\\ud800"}',
         b"\xef\xbb\xbf{}",
         '{"entity": "user"}'.encode("utf-16"),
         b"\x00",
