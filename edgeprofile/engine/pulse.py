@@ -72,6 +72,19 @@ class Pulse:
         self._heard = 0
         return True
 
+    async def probe(self) -> None:
+        """Raises `NoCanary` where the TTL of the heartbeat cannot be set: nothing may be left behind for ever."""
+        if self.proof is Proof.CANARY and not self._tracking:
+            reply = await self._bound()
+            error = self._refused(reply) if isinstance(reply, ErrorReply) else None
+            if isinstance(error, NoCanary):
+                raise error
+
+    async def _bound(self) -> Any:
+        """Set the TTL of the key, be it there or not."""
+        wire = await self._node.attach()
+        return (await wire.ask(pack((b"PEXPIRE", self._canary, self._ttl)), 1))[0]
+
     async def send(self, number: int) -> None:
         """Send heartbeat ``number``; its epoch and the answer go to ``answered``."""
         if self.proof is Proof.PONG:
@@ -179,6 +192,8 @@ class Pulse:
         return not any(isinstance(reply, ErrorReply) for reply in replies[:2])
 
     async def _write(self) -> list[Any]:
+        if not self._tracking and isinstance(reply := await self._bound(), ErrorReply):
+            return [reply]
         wire = await self._node.attach()
         return await wire.ask(*self._command(0))
 

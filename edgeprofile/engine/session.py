@@ -194,6 +194,7 @@ class Session:
         self._feed = self._listen(self._pulse.new_canary(authority.epoch, self._tag))
         self._pulse.feed = self._feed
         try:
+            await self._pulse.probe()
             await self._subscribe(self._feed)
             await self._beat()
         finally:

@@ -59,3 +59,23 @@ def test_field_ttls_that_may_not_be_read_are_said_until_they_may(make_server, fl
         entry = client._engine.cache.find("2Dest", "user", "email", "ada")
         assert entry.life <= 60.0
         assert client.status()["2Dest"].reason == ""
+
+
+def test_a_heartbeat_whose_ttl_may_not_be_set_leaves_nothing_behind(make_server, make_proxy):
+    server = make_server()
+    proxy = make_proxy(server)
+    settings = configuration(proxy.address, config=USER, feed={"verifyInterval": "100ms"})
+    config = from_mapping(settings, "the test")
+    granted = [rule for rule in rules(config.destinations[0], config.feed, field_ttls=False) if rule != "+pexpire"]
+    granted += ["+config|get", "+info"]
+    server.command("ACL", "SETUSER", "app", "on", ">secret", "resetkeys", "resetchannels", "-@all", *granted)
+    with Client(settings) as client:
+        client.start()
+        status = client.status()["2Dest"]
+        assert status.state == "unproven"
+        assert "grant +pexpire" in status.reason
+        until(lambda: len(proxy.data.seen("PEXPIRE")) >= 4, 5, "whether it may be set now is asked again and again")
+        assert server.command("KEYS", "edgeprofile:canary:*") == []
+        server.command("ACL", "SETUSER", "app", "+pexpire")
+        until(lambda: client.status()["2Dest"].state == "live", 5, "the heartbeat is written")
+        assert all(server.command("PTTL", key) > 0 for key in server.command("KEYS", "edgeprofile:canary:*"))
