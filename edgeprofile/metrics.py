@@ -58,6 +58,7 @@ class Counters:
         self.audits = 0
         self.audits_skipped = 0
         self.audit_violations = 0
+        self.logs_dropped = 0
 
 
 class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +116,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         audits_skipped: Those that could not be, because Redis did not answer or too many were under way.
         audit_violations: Those that were served for longer than ``maxStaleness`` after Redis had another value: 0 is
             the promise.
+        logs_dropped: Log records that were not handed to a handler, because too many waited for it already.
         evictions: Entries that left the cache, by reason.
         entries: Profiles in the cache, absent ones included.
         bytes: Memory they use.
@@ -149,6 +151,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     audits: int
     audits_skipped: int
     audit_violations: int
+    logs_dropped: int
     evictions: dict[str, int]
     entries: int
     bytes: int
@@ -190,4 +193,5 @@ def counted(counters: Counters, extra_hits: int) -> dict[str, Any]:
         "audits": counters.audits,
         "audits_skipped": counters.audits_skipped,
         "audit_violations": counters.audit_violations,
+        "logs_dropped": counters.logs_dropped,
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.audit import Case, Outcome, gap
 from edgeprofile.core.keeper import servable
+from edgeprofile.engine.voice import say
 from edgeprofile.errors import EdgeProfileError, UsageError, WrongType
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.reading import Reading, Unasked
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from edgeprofile.hits import BoundHits, Hits, JsonHits
 
 __all__ = ["Auditor", "Sampler"]
-
-logger = logging.getLogger("edgeprofile")
 
 _EVERY: Final = 0.02
 """Seconds between two rounds: what was chosen meanwhile is read in one round trip for each node."""
@@ -192,7 +191,9 @@ class Auditor:
         counters = self._engine.counters
         counters.audit_violations += 1
         if counters.audit_violations == 1:
-            logger.error(
+            say(
+                counters,
+                logging.ERROR,
                 "destination %s: an audit found a profile that was served for longer than cache.maxStaleness (%g s) "
                 "after Redis had another; later ones are only counted (audit_violations). `edgeprofile doctor` says "
                 "whether every change reaches this process",

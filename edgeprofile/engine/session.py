@@ -17,6 +17,7 @@ from edgeprofile.core.keeper import wanted
 from edgeprofile.engine.inspector import Inspector
 from edgeprofile.engine.pulse import Pulse
 from edgeprofile.engine.subscribers import Subscribers
+from edgeprofile.engine.voice import say
 from edgeprofile.errors import (
     AccessDenied,
     EdgeProfileError,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from edgeprofile.store.feed import Feed
 
 __all__ = ["Gap", "Session", "for_operators"]
-
-logger = logging.getLogger("edgeprofile")
 
 _PATIENCE: Final = 5.0
 """Seconds that a heartbeat may be out on a silent connection before the connection is given up."""
@@ -469,6 +468,6 @@ class Session:
         if (state, reason) == (self.state, self.reason):
             return
         level = logging.INFO if state in {"live", "closed", "starting"} else logging.WARNING
-        logger.log(level, "feed of %s: %s%s", self._node.name, state, f" ({reason})" if reason else "")
+        say(self._counters, level, "feed of %s: %s%s", self._node.name, state, f" ({reason})" if reason else "")
         self.state, self.reason = state, reason
         self._said()

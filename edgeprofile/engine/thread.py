@@ -6,6 +6,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+from edgeprofile.engine.voice import flush
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -37,11 +39,12 @@ class LoopThread:
         self.loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
-        """Cancel every task, close the loop, join the thread."""
+        """Cancel every task, close the loop, join the thread, and let it have said its last words."""
         if self._thread.is_alive() and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._stopping.set)
             if threading.current_thread() is not self._thread:
                 self._thread.join(_JOIN)
+                flush()
 
     @property
     def inside(self) -> bool:

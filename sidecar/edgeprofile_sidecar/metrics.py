@@ -50,6 +50,7 @@ _TOTALS = {
     "audits": ("audits", "Hits that were read again from Redis and compared"),
     "audits_skipped": ("audits_skipped", "Hits that were to be audited and could not be"),
     "audit_violations": ("audit_violations", "Audited hits that were older than maxStaleness allows"),
+    "log_records_dropped": ("logs_dropped", "Log records of the engine's that no handler had time for"),
     "models_unreadable": ("unreadable_models", "Models served as text because they are no JSON"),
 }
 _LABELLED_TOTALS = {

@@ -222,14 +222,16 @@ class Arrivals:
 # 36
 
 
-def test_fault_36_a_slow_log_handler_makes_no_hit_older_than_the_bound(rig: Rig):
-    """Handlers of the application's run on the engine's thread: its log is the only callback that there is."""
+def test_fault_36_a_slow_log_handler_holds_nothing_up(rig: Rig):
+    """The log is the only callback of the application's that there is, and it has a thread of its own."""
     rig.begin()
     gate = threading.Event()
+    said: list[str] = []
 
     class Slow(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 (logging's signature)
-            gate.wait(10)
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+            gate.wait(60)
 
     logger = logging.getLogger("edgeprofile")
     logger.addHandler(handler := Slow())
@@ -237,9 +239,10 @@ def test_fault_36_a_slow_log_handler_makes_no_hit_older_than_the_bound(rig: Rig)
         with rig.traffic() as traffic:
             rig.proxy.feed.reset()
             assert rig.stops_hitting() <= rig.bound
-            traffic.goes_on()
-            gate.set()
+            until(lambda: said, 5, "the handler is busy")
             rig.recovers()
+            traffic.goes_on()
+            assert len(said) == 1, "it still is"
     finally:
         gate.set()
         logger.removeHandler(handler)

@@ -98,6 +98,7 @@ def test_a_broken_promise_is_found_and_said_once_without_ids(make_client, redis_
 
     with caplog.at_level(logging.ERROR, "edgeprofile"):
         until(found, 10, "the violation is counted")
+        until(lambda: any("audit" in record.message for record in list(caplog.records)), 5, "it is said")
     (record,) = [record for record in caplog.records if "audit" in record.message]
     assert "destination 2Dest: an audit found" in record.message
     assert not any(name in record.getMessage() for name in NAMES)
