@@ -41,6 +41,14 @@ def write(index: int, size: int = 20) -> bytes:
     return resp.pack("HSET", data.key(data.identity(index)), data.MODEL, data.text(index, size))
 
 
+def configure(server: Address, option: str, value: str) -> None:
+    """Set an option of a running server."""
+    from redis import Redis
+
+    with Redis(host=str(server["host"]), port=int(str(server["port"]))) as client:
+        client.config_set(option, value)
+
+
 def information(server: Address) -> dict[str, str]:
     """What INFO says."""
     from redis import Redis

@@ -14,6 +14,7 @@ from benchmarks.figures import (
     sidecar,
     staleness,
     start,
+    subscribers,
     sync,
     tail,
     workloads,
@@ -44,6 +45,7 @@ FURTHER: dict[str, Figure] = {
     "half": ("Latency over HTTP below saturation", sidecar.half),
     "sync-many": ("Many rows in the warehouse, few of them changed", sync.many_rows),
     "ratio": ("Hits among lookups", ratio.measure),
+    "subscribers": ("What the feed costs Redis", subscribers.measure),
     "memory": ("Memory and warming", start.memory),
     "import": ("Importing", start.imports),
 }

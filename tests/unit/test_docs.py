@@ -29,6 +29,10 @@ def test_diagrams_are_current(script):
     assert runpy.run_path(str(ROOT / "docs" / f"{script}.py"))["main"](["--check"]) == 0
 
 
+def test_the_tables_of_scale_follow_from_what_was_measured():
+    assert runpy.run_path(str(ROOT / "docs" / "scale.py"), run_name="scale")["main"](["--check"]) == 0
+
+
 def test_the_figures_of_the_readme_are_as_they_are_generated():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = FIGURES.fullmatch(readme.partition("<!-- benchmarks -->\n")[2].partition("<!-- /benchmarks -->")[0])
