@@ -79,7 +79,7 @@ def test_fault_16_only_the_keys_of_a_dead_node_lose_their_lease(live: ClusterRig
     here, there = live.on(victim), live.on(live.other(victim))
     for name in (here, there):
         live.write(name)
-        live.keeps(name)
+        live.settles(name)
     lease, entry = live.lease(there), live._entry(there)
     heirs = cluster.replicas_of(victim)
     with live.traffic() as traffic:
@@ -227,7 +227,7 @@ def test_fault_17_a_slot_that_nobody_serves_for_a_while(live: ClusterRig):
     node = live.owner("ada")
     name = live.on(node)
     live.write(name)
-    live.keeps("quiet")
+    live.settles("quiet")
     entry = live._entry("quiet")
     with live.traffic(written=()) as traffic:
         node.command("CLUSTER", "DELSLOTS", live.slot(name))

@@ -196,6 +196,13 @@ class ClusterRig(Rig):
         """Wait until a profile, or its absence, is kept under its node's lease."""
         until(lambda: self.cached(name) and self.kept(name), patience, lambda: f"{name} is kept: {self.status}")
 
+    def settles(self, name: str) -> None:
+        """Wait until a profile is kept, and every event of its writes has been heard of."""
+        now = self.history.clock()
+        node = self.client._engine.upstreams[0].node(key_of(name).encode())
+        until(lambda: node.keeper.authority.watermark > now, 10, "its node's heartbeat comes back")
+        self.keeps(name)
+
     def shows(self, name: str, version: int, patience: float) -> None:
         """Wait until lookups show a version."""
         until(lambda: self.version(name) == version, patience, f"{name} shows {version}", ignoring=(EdgeProfileError,))
