@@ -105,6 +105,10 @@ class _Ward:
         """Part of `Sessions`."""
         self.beds.pop(node).task.cancel()
 
+    def tell(self) -> None:
+        """Part of `Sessions`."""
+        self._news.set()
+
     async def until(self, condition: Callable[[_Bed], bool], timeout: float) -> None:
         """Until it holds for every node, or ``timeout`` seconds have passed."""
         with suppress(TimeoutError):

@@ -169,6 +169,7 @@ class Cluster:
             found = await _ask_slots(asked)
         except EdgeProfileError as error:
             self.trouble = error
+            self._sessions.tell()
             return None
         finally:
             if node is None:

@@ -173,7 +173,7 @@ class Engine:
         with self._starting:
             self.closed = True
             thread, self._thread = self._thread, None
-        self._tell()
+        self.tell()
         self.subscribers.close()
         if self._pid != os.getpid():
             return
@@ -361,7 +361,7 @@ class Engine:
 
     def open(self, upstream: Upstream, node: Node) -> None:
         """Part of `Sessions`: listen to a node."""
-        told = (self.refresher.want, self._tell, self.subscribers)
+        told = (self.refresher.want, self.tell, self.subscribers)
         session = Session(node, upstream.targets, self.config, self.lock, self.counters, *told)
         task = asyncio.get_running_loop().create_task(session.run(), name=f"edgeprofile-feed {node.name}")
         self._sessions[node] = session
@@ -393,7 +393,8 @@ class Engine:
             else:
                 batch.fail(ConnectionLost(f"{batch.node.name} is not connected yet", node=batch.node.name))
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Part of `Sessions`."""
         with self._news:
             self._news.notify_all()
 

@@ -34,6 +34,9 @@ class Sessions(Protocol):
     def shut(self, node: Node) -> None:
         """A node is gone: revoke what was read from it, and forget it."""
 
+    def tell(self) -> None:
+        """There is news for who waits until all is ready."""
+
 
 class Upstream(Protocol):
     """A deployment."""
