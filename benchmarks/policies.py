@@ -8,6 +8,7 @@ the future and stores whatever is asked for, as a cache must that answers from i
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from edgeprofile.core.coherence import FOREVER
 from edgeprofile.core.pool import ENTRY_SIZE, Pool
@@ -19,10 +20,10 @@ SMALL = 10  # S3-FIFO: one in so many entries
 MOST_FREQUENT = 3
 
 
-def shipped(trace: Sequence[str], capacity: int) -> int:
+def shipped(trace: Sequence[str], capacity: int, policy: str = "lru") -> int:
     """Second chance: what was used since eviction last looked at it goes round again. All ids are of one length."""
     size = ENTRY_SIZE + text_size(trace[0]) + bytes_size(RAW)
-    pool = Pool(1 << 40, clock=lambda: 0.0)
+    pool = Pool(1 << 40, clock=lambda: 0.0, policy=policy)
     space = pool.space("d", "user", "email", pin=True)
     pool._limit = space.size + capacity * size  # noqa: SLF001  # known once there is a space
     entries, hits = space.entries, 0
@@ -160,6 +161,7 @@ def belady(trace: Sequence[str], capacity: int) -> int:
 
 POLICIES: dict[str, Callable[[Sequence[str], int], int]] = {
     "edgeprofile": shipped,
+    "edgeprofile, sieve": partial(shipped, policy="sieve"),
     "exact LRU": lru,
     "SIEVE": sieve,
     "S3-FIFO": s3_fifo,

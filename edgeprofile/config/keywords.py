@@ -35,6 +35,7 @@ class Keywords(TypedDict, total=False):
     use_json_module: bool
     max_bytes: str
     max_profile_bytes: str
+    policy: Literal["lru", "sieve"]
     ttl: str
     negative_ttl: str
     max_staleness: str

@@ -105,6 +105,7 @@ class CacheConfig(Section, frozen=True, kw_only=True):
     Attributes:
         max_bytes: Memory that all cached profiles together may use.
         max_profile_bytes: Largest profile that is cached; larger ones are read from Redis each time.
+        policy: What leaves when there is no room: `"lru"` what was not used for longest; `"sieve"` what was not used again, however lately it came.
         ttl: No entry lives longer, whatever the feed says.
         negative_ttl: The same for the knowledge that a profile does not exist.
         max_staleness: The promise: a hit never misses a write older than this.
@@ -114,6 +115,7 @@ class CacheConfig(Section, frozen=True, kw_only=True):
 
     max_bytes: Size = 64 << 20
     max_profile_bytes: Size = 1 << 20
+    policy: Literal["lru", "sieve"] = "lru"
     ttl: Duration = 300.0
     negative_ttl: Duration = 30.0
     max_staleness: Duration = 1.0

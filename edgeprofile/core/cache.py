@@ -46,8 +46,11 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         getsizeof: Callable[[Profile | None], int] | None = None,
         max_profile_bytes: int | None = None,
         keep_stale: float = 0.0,
+        policy: str = "lru",
     ) -> None:
-        Pool.__init__(self, maxsize, clock=clock, max_profile_bytes=max_profile_bytes, keep_stale=keep_stale)
+        Pool.__init__(
+            self, maxsize, clock=clock, max_profile_bytes=max_profile_bytes, keep_stale=keep_stale, policy=policy
+        )
         cachetools.Cache.__init__(self, maxsize, getsizeof)
         self._ttu = ttu
         self._own_sizes = getsizeof is None

@@ -1,7 +1,7 @@
 """The entries under a byte budget: what the engine does with them, always under its lock.
 
 Hits do not come here. They read the tree, or a space's dict, and mark the entry as used; eviction sorts out later what
-the marks mean: an entry that was used since eviction last looked at it goes to the back of the queue instead of out.
+the marks mean: an entry that was used since eviction last looked at it stays, at the back of the queue or in its place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from edgeprofile.core.entries import ENDED, Entry, Evictions, Space
-from edgeprofile.core.recency import CHUNK, Recency
+from edgeprofile.core.recency import CHUNK, RECENCIES
 from edgeprofile.memory import allocated, bytes_size, text_size
 from edgeprofile.profile import Profile, decode
 
@@ -45,7 +45,8 @@ SECOND_CHANCES: Final = 64
 class Pool:
     """Bounded entries. ``maxsize`` and ``max_profile_bytes`` are bytes; ``clock`` gives profiles their age.
 
-    ``keep_stale`` is how many seconds past its end an entry is kept for callers who may be served stale ones.
+    ``keep_stale`` is how many seconds past its end an entry is kept for callers who may be served stale ones; ``policy``
+    is one of `RECENCIES`.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Pool:
         clock: Callable[[], float],
         max_profile_bytes: int | None = None,
         keep_stale: float = 0.0,
+        policy: str = "lru",
     ) -> None:
         self.size = 0
         self.count = 0
@@ -65,7 +67,7 @@ class Pool:
         self._keep_stale = keep_stale
         self._trees: dict[str, Tree] = {}
         self._spaces: dict[Home, Space] = {}
-        self._recency = Recency()
+        self._recency = RECENCIES[policy]()
         self._tombstones = 0
         self._unmeasured = 0
         self._ratio = 0.0
@@ -167,7 +169,7 @@ class Pool:
                 entry.lease = ENDED
             space.entries.clear()
             self._leave(space)
-        self._recency = Recency()
+        self._recency = type(self._recency)()
         self.size = self.count = self._tombstones = 0
         self._earliest = math.inf
 
@@ -237,7 +239,7 @@ class Pool:
             if not entry.used:
                 break
             entry.used = False
-            self._recency.push(entry)
+            self._recency.spare(entry)
             entry = self._next()
         self._tombstones -= 1  # its place in the queue is gone before the entry is
         return entry

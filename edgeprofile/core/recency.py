@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from edgeprofile.core.entries import Entry
 
-__all__ = ["CHUNK", "Recency"]
+__all__ = ["CHUNK", "RECENCIES", "Recency", "Sieve"]
 
 CHUNK: Final = 512
 
@@ -36,6 +36,9 @@ class Recency:
             yield from chunk
         yield from self._newest
 
+    def __bool__(self) -> bool:
+        return bool(self._oldest or self._middle or self._newest)
+
     def push(self, entry: Entry) -> None:
         """Add the most recent one."""
         newest = self._newest
@@ -43,6 +46,10 @@ class Recency:
         if len(newest) >= CHUNK:
             self._middle.append(tuple(newest))
             newest.clear()
+
+    def spare(self, entry: Entry) -> None:
+        """Put back the one that was taken last: it was used, and goes to the end of the queue."""
+        self.push(entry)
 
     def pop(self) -> Entry:
         """Remove and return the least recent one; raises `IndexError` if there is none."""
@@ -73,3 +80,55 @@ class Recency:
             self._cursor = max(self._cursor - 1, 0)
         else:
             self._oldest, self._newest = self._newest[::-1], []
+
+
+class Sieve(Recency):
+    """The order of SIEVE: what is spared keeps its place, so that what was never used again is found and goes first.
+
+    A hand goes from the oldest entry to the newest. What it has passed is a queue of its own; when it has passed all,
+    it begins anew with that. New entries join at the far end, and are judged when the hand comes to them.
+    """
+
+    __slots__ = ("_ahead", "_is_passed_next", "_passed")
+
+    def __init__(self) -> None:
+        self._ahead = Recency()
+        self._passed = Recency()
+        self._is_passed_next = False
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self._passed
+        yield from self._ahead
+
+    def __bool__(self) -> bool:
+        return bool(self._ahead or self._passed)
+
+    def push(self, entry: Entry) -> None:
+        """Add the most recent one."""
+        if not self._ahead:
+            self._begin_anew()
+        self._ahead.push(entry)
+
+    def spare(self, entry: Entry) -> None:
+        """Put back the one that was taken last, where it was: behind the hand."""
+        self._passed.push(entry)
+
+    def pop(self) -> Entry:
+        """Remove and return the one at the hand; raises `IndexError` if there is none."""
+        if not self._ahead:
+            self._begin_anew()
+        return self._ahead.pop()
+
+    def sift(self, keep: Callable[[Iterable[Entry]], list[Entry]]) -> bool:
+        """Replace the next chunk, of what the hand has passed once the others had their turn."""
+        if self._is_passed_next:
+            self._is_passed_next = not self._passed.sift(keep)
+            return not self._is_passed_next
+        self._is_passed_next = self._ahead.sift(keep)
+        return False
+
+    def _begin_anew(self) -> None:
+        self._ahead, self._passed = self._passed, self._ahead
+
+
+RECENCIES: Final[dict[str, type[Recency]]] = {"lru": Recency, "sieve": Sieve}

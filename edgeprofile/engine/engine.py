@@ -74,12 +74,12 @@ class Engine:
         self._renew_locks()
         self.counters = Counters()
         self.in_flight = self.waiters = 0
-        cache = config.cache
         self.cache = ProfileCache(
-            cache.max_bytes,
+            config.cache.max_bytes,
             clock=self.clock,
-            max_profile_bytes=cache.max_profile_bytes,
-            keep_stale=cache.stale_if_error,
+            max_profile_bytes=config.cache.max_profile_bytes,
+            keep_stale=config.cache.stale_if_error,
+            policy=config.cache.policy,
         )
         ids = tuple(destination.id for destination in config.destinations)
         self.targets = {each.id: Target(each, self.counters, ids) for each in config.destinations}
@@ -89,7 +89,7 @@ class Engine:
         self.subscribers = Subscribers()
         self.lookups = Lookups(self)
         self.writes = Writes(self)
-        self.auditor = Auditor(self) if cache.audit_fraction else None
+        self.auditor = Auditor(self) if config.cache.audit_fraction else None
         self._thread: LoopThread | None = None
         self._closing: threading.Event | None = None
         self._sessions: dict[Node, Session] = {}

@@ -40,10 +40,12 @@ class Model:
 
 
 class Cached(RuleBasedStateMachine):
+    policy = "lru"
+
     def __init__(self):
         super().__init__()
         self.now = 100.0
-        self.cache = ProfileCache(MAXSIZE, clock=lambda: 0.0, max_profile_bytes=LARGEST)
+        self.cache = ProfileCache(MAXSIZE, clock=lambda: 0.0, max_profile_bytes=LARGEST, policy=self.policy)
         self.model = Model()
         self.lease = Lease(1000.0)
         self.taken_out = []
@@ -136,3 +138,11 @@ class Cached(RuleBasedStateMachine):
 
 TestCached = Cached.TestCase
 TestCached.settings = settings(stateful_step_count=60)
+
+
+class Sieved(Cached):
+    policy = "sieve"
+
+
+TestSieved = Sieved.TestCase
+TestSieved.settings = settings(stateful_step_count=60)

@@ -67,6 +67,7 @@ def test_the_effective_configuration_is_masked_and_whole(config):
     assert shown["cache"] == {
         "maxBytes": "1536MiB",
         "maxProfileBytes": "1MiB",
+        "policy": "lru",
         "ttl": "5m",
         "negativeTtl": "30s",
         "maxStaleness": "500ms",

@@ -3,9 +3,12 @@ from collections import deque
 
 import pytest
 
+from edgeprofile.config import from_mapping
 from edgeprofile.core.coherence import FOREVER
 from edgeprofile.core.entries import Entry
-from edgeprofile.core.recency import CHUNK, Recency
+from edgeprofile.core.recency import CHUNK, Recency, Sieve
+from edgeprofile.engine import Engine
+from edgeprofile.errors import ConfigurationError
 
 
 def entry(name):
@@ -123,3 +126,63 @@ def test_the_collector_stops_walking_full_chunks(recency):
     gc.collect()
     assert not any(map(gc.is_tracked, recency._middle))
     assert not any(map(gc.is_tracked, recency))
+
+
+# SIEVE
+
+
+@pytest.fixture
+def sieve():
+    return Sieve()
+
+
+def test_without_spares_sieve_is_first_in_first_out(sieve):
+    for name in range(3 * CHUNK):
+        sieve.push(entry(name))
+    assert names(sieve) == list(range(3 * CHUNK))
+    assert names(sieve.pop() for _ in range(3 * CHUNK)) == list(range(3 * CHUNK))
+    assert not sieve
+    with pytest.raises(IndexError):
+        sieve.pop()
+
+
+def test_what_is_spared_keeps_its_place_before_what_comes_later(sieve):
+    for name in range(4):
+        sieve.push(entry(name))
+    for _ in range(2):
+        sieve.spare(sieve.pop())
+    assert names([sieve.pop()]) == [2]
+    sieve.push(entry(4))
+    assert names(sieve) == [0, 1, 3, 4]
+    assert names(sieve.pop() for _ in range(4)) == [3, 4, 0, 1]
+
+
+def test_the_hand_begins_anew_before_what_comes_once_it_has_passed_all(sieve):
+    for name in range(3):
+        sieve.push(entry(name))
+    for _ in range(2):
+        sieve.spare(sieve.pop())
+    assert names([sieve.pop()]) == [2]
+    sieve.push(entry(3))
+    assert names(sieve.pop() for _ in range(3)) == [0, 1, 3]
+
+
+def test_a_round_sifts_both_sides_of_the_hand(sieve):
+    for name in range(4 * CHUNK):
+        sieve.push(entry(name))
+    for _ in range(2 * CHUNK + 3):
+        sieve.spare(sieve.pop())
+    for _ in range(2):
+        rounds(sieve, lambda entries: [found for found in entries if int(found.value) % 3 == 0])
+    assert names(sieve) == list(range(0, 4 * CHUNK, 3))
+
+
+def test_the_configuration_says_which():
+    def made(**cache):
+        destination = {"id": "2Dest", "workspaceId": "1Wsp", "config": {"address": "h"}}
+        return Engine(from_mapping({"destinations": [destination], "cache": cache})).cache._recency
+
+    assert type(made()) is Recency
+    assert type(made(policy="sieve")) is Sieve
+    with pytest.raises(ConfigurationError, match="policy"):
+        made(policy="fifo")

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.policies import POLICIES, belady, lru, s3_fifo, sieve
+from benchmarks import data
+from benchmarks.policies import POLICIES, belady, lru, s3_fifo, shipped, sieve
+from benchmarks.traces import Trace
 
 OTHERS = [policy for policy in POLICIES.values() if policy is not belady]
 
@@ -43,6 +45,16 @@ def test_nothing_is_better_than_the_optimum(trace, capacity):
 @given(traces, st.integers(1, 6))
 def test_sieve_is_as_the_paper_has_it(trace, capacity):
     assert sieve(trace, capacity) == slow_sieve(trace, capacity)
+
+
+@given(traces, st.integers(2, 6))
+def test_the_shipped_sieve_is_sieve(trace, capacity):
+    assert shipped(trace, capacity, "sieve") == sieve(trace, capacity)
+
+
+def test_the_shipped_sieve_is_sieve_over_many_chunks():
+    trace = Trace("zipf", data.identities(6_000), length=40_000).take(40_000)
+    assert abs(shipped(trace, 2_000, "sieve") - sieve(trace, 2_000)) < 20  # it passes over a bounded number at once
 
 
 def test_a_loop_defeats_lru_and_not_the_optimum():
