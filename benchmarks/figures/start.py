@@ -1,16 +1,19 @@
 """How fast it starts, and what a cached profile weighs."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
+import time
 
 from benchmarks import data, servers
 from benchmarks.bench import Bench, server_spec, title
 from benchmarks.children import ROOT, Child
-from benchmarks.rows import at_most, quantity
+from benchmarks.rows import at_most, quantity, times_the_cost
 
 OURS = "edgeprofile"
-HEAVY = ("aiohttp", "ibis", "rich")
+HEAVY = ("aiohttp", "asyncio", "edgeprofile.engine", "ibis", "redis", "rich")
 _IMPORT = """
 import json, sys, time
 start = time.perf_counter()
@@ -21,21 +24,38 @@ print(json.dumps([seconds, sorted(set(sys.argv[1:]) & set(sys.modules))]))
 
 
 def imports(bench: Bench) -> None:
-    """`import edgeprofile` in a fresh interpreter."""
-    found = [_import() for _ in range(bench.settings.rounds)]
+    """`import edgeprofile` in a fresh interpreter, from compiled modules, as once it is installed."""
+    with tempfile.TemporaryDirectory() as compiled:
+        _run(compiled, _IMPORT, *HEAVY)
+        found, whole, bare = [], [], []
+        for _ in range(bench.settings.rounds):
+            bare.append(_run(compiled, "")[0])
+            seconds, told = _run(compiled, _IMPORT, *HEAVY)
+            whole.append(seconds)
+            found.append(json.loads(told))
     heavy = found[0][1]
     bench.keep("import edgeprofile, ms", [seconds * 1e3 for seconds, _ in found])
     bench.add(
         quantity("import edgeprofile", [seconds * 1e3 for seconds, _ in found], "ms", at_most(60)),
         quantity("heavy modules imported with it", [len(heavy)], "modules", at_most(0), ", ".join(heavy)),
+        times_the_cost("an interpreter that imports edgeprofile", whole, bare, None, "one that imports nothing"),
     )
 
 
-def _import() -> tuple[float, list[str]]:
-    command = [sys.executable, "-c", _IMPORT, *HEAVY]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    seconds, heavy = json.loads(done.stdout)
-    return seconds, heavy
+def _run(compiled: str, program: str, *arguments: str) -> tuple[float, str]:
+    """Seconds that an interpreter took from its start to its end, and what it said."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", program, *arguments]
+    start = time.perf_counter()
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**environment, "PYTHONPYCACHEPREFIX": compiled},
+    )
+    return time.perf_counter() - start, done.stdout
 
 
 def memory(bench: Bench) -> None:
