@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from edgeprofile.core.keeper import Identity
     from edgeprofile.engine.engine import Engine
     from edgeprofile.engine.node import Node
-    from edgeprofile.errors import ServiceError
 
 __all__ = ["Writes"]
 
@@ -36,6 +35,9 @@ class Writes:
                 tally = _Tally()
                 for node, some in self._by_node(left).items():
                     tally.take(node, some, node.blocking.call(_command(some), _size(some), deadline, _counts))
+                for who, there in tally.asked:
+                    node = self._engine.upstream(who).at(there.address)
+                    tally.take(node, [who], node.blocking.call(_asking(who), 2, deadline)[1:], there=True)
                 removed += tally.removed
                 left = tally.redirected
                 if not left:
@@ -53,6 +55,7 @@ class Writes:
                 while True:
                     tally = _Tally()
                     await asyncio.gather(*(self._adelete(*part, tally) for part in self._by_node(left).items()))
+                    await asyncio.gather(*(self._adelete_there(*part, tally) for part in tally.asked))
                     removed += tally.removed
                     left = tally.redirected
                     if not left:
@@ -66,6 +69,11 @@ class Writes:
     async def _adelete(self, node: Node, some: list[Identity], tally: _Tally) -> None:
         wire = await node.attach()
         tally.take(node, some, await wire.ask(_command(some), _size(some), _counts))
+
+    async def _adelete_there(self, who: Identity, there: Redirected, tally: _Tally) -> None:
+        node = self._engine.upstream(who).at(there.address)
+        wire = await node.attach()
+        tally.take(node, [who], (await wire.ask(_asking(who), 2))[1:], there=True)
 
     def _pause(self, tally: _Tally, deadline: float) -> float:
         """Have the map corrected; raises the redirection where no time is left to follow it."""
@@ -93,14 +101,21 @@ class _Tally:
 
     def __init__(self) -> None:
         self.removed = 0
-        self.errors: list[tuple[Identity, ServiceError]] = []
+        self.errors: list[tuple[Identity, Redirected]] = []
+        self._asked: list[tuple[Identity, Redirected]] = []
 
     @property
     def redirected(self) -> list[Identity]:
         return [identity for identity, _ in self.errors]
 
-    def take(self, node: Node, identities: Sequence[Identity], replies: list[Any]) -> None:
-        """Count the replies of one node. Raises what is no redirection."""
+    @property
+    def asked(self) -> list[tuple[Identity, Redirected]]:
+        """Profiles whose slot is on its way to the node that is named, where they are to be deleted: given once."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def take(self, node: Node, identities: Sequence[Identity], replies: list[Any], *, there: bool = False) -> None:
+        """Count the replies of one node, be it one that another named. Raises what is no redirection."""
         position = 0
         for identity in identities:
             for reply in replies[position : position + len(identity.keys)]:
@@ -110,12 +125,17 @@ class _Tally:
                 error = refusal(reply, node.name, doing="DEL")
                 if not isinstance(error, Redirected):
                     raise error
-                self.errors.append((identity, error))
+                (self._asked if error.ask and not there else self.errors).append((identity, error))
             position += len(identity.keys)
 
 
 def _command(identities: Sequence[Identity]) -> bytes:
     return pack(*((b"DEL", key) for identity in identities for key in identity.keys))
+
+
+def _asking(identity: Identity) -> bytes:
+    """With the permission to delete it where its slot is going to; there is one key in a cluster."""
+    return pack((b"ASKING",), (b"DEL", identity.keys[0]))
 
 
 def _size(identities: Sequence[Identity]) -> int:
