@@ -44,20 +44,30 @@ def test_the_sidecar_serves_it(people, tmp_path):
         assert sidecar.ask(body, "ep_all").json["data"] == {VIEW: {"key": "u7", "version": 1, "again": 1}}
 
 
-def test_a_live_cache_beside_full_syncs_is_never_stale(people):
-    """Readers never stop; four full syncs go by, each writing a new version of every profile."""
-    history = History()
-    stop = threading.Event()
+def test_live_caches_beside_full_syncs_are_never_stale(people, tmp_path):
+    """The library's readers and the sidecar's never stop; four full syncs go by, each writing every profile anew."""
+    history, stop = History(), threading.Event()
 
-    def look(client: Client, number: int) -> None:
+    def look(number: int, lookup) -> None:
         reader = history.reader()
         for key in itertools.cycle(KEYS[number::2]):
             if stop.is_set():
                 return
-            reader.read(key, lambda key=key: doubled(client.get("user", "email", key)))
+            reader.read(key, lambda key=key: doubled(lookup(key)))
 
-    with Client(for_client(people.redis.address, cache={"maxStaleness": f"{BOUND:g}s"})) as client:
-        readers = [threading.Thread(target=look, args=(client, number)) for number in range(2)]
+    def served(key: str):
+        answer = sidecar.ask(asked(key), "ep_all")
+        assert answer.status == 200
+        return answer.json["data"]
+
+    bound = {"maxStaleness": f"{BOUND:g}s"}
+    with (
+        Client(for_client(people.redis.address, cache=bound)) as client,
+        running(for_sidecar(tmp_path, people.redis.address, token("ep_all"), cache=bound)) as sidecar,
+    ):
+        sidecar.settle(asked("u7"), "ep_all")
+        lookups = [lambda key: client.get("user", "email", key)] * 2 + [served] * 2
+        readers = [threading.Thread(target=look, args=(number, one)) for number, one in enumerate(lookups)]
         for thread in readers:
             thread.start()
         try:
@@ -65,7 +75,8 @@ def test_a_live_cache_beside_full_syncs_is_never_stale(people):
                 people.execute(f"UPDATE features_by_email SET version = {version}, again = {version}")  # noqa: S608
                 with history.becoming(version, KEYS):
                     assert people.sync(full=True).delivered == len(KEYS)
-            until(lambda: client.get("user", "email", "u199")[VIEW]["version"] == 4, BOUND)
+            for lookup in (lookups[0], served):
+                until(lambda lookup=lookup: lookup("u199")[VIEW]["version"] == 4, BOUND)
         finally:
             stop.set()
             for thread in readers:
@@ -75,6 +86,10 @@ def test_a_live_cache_beside_full_syncs_is_never_stale(people):
     assert not any(reader.errors for reader in history.readers)
 
 
+def asked(key: str) -> dict[str, object]:
+    return {"entity": "user", "destinationId": "2Dest", "id": {"type": "email", "value": key}}
+
+
 def doubled(profile):
     """The recorder knows profiles of two models."""
-    return None if profile is None else {"model_a": profile[VIEW], "model_b": profile[VIEW]}
+    return {"model_a": profile[VIEW], "model_b": profile[VIEW]} if profile else None
