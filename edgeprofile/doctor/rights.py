@@ -121,6 +121,8 @@ def _of_the_node(config: Config, target: Target) -> Iterator[Right]:
         yield Right("+ping", ("PING",), Verdict.WARNING, "a heartbeat that is late ends the feed, which begins anew")
     if config.feed.mode == "tracking":
         yield Right("+client|tracking", ("CLIENT", "TRACKING", "OFF"), Verdict.FAILURE, _NO_FEED)
+        hung = "a feed that hangs cannot be ended, and may fill the server's memory"
+        yield Right("+client|kill", ("CLIENT", "KILL", "ID", "0"), Verdict.WARNING, hung)
     if config.feed.configure_server:
         trial = ("CONFIG", "SET", "edgeprofile-no-such-setting", "0")
         yield Right("+config|set", trial, Verdict.WARNING, "feed.configureServer cannot add missing flags")

@@ -30,6 +30,7 @@ from edgeprofile.keys import channel, channel_pattern
 from edgeprofile.store.endpoint import TlsRefused, sever
 from edgeprofile.store.feed import NoCanary, NoFeed, Subscription
 from edgeprofile.store.keyspace import KeyspaceFeed
+from edgeprofile.store.resp import ErrorReply, pack
 from edgeprofile.store.tracking import TrackingFeed
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from edgeprofile.engine.target import Target
     from edgeprofile.metrics import Counters
     from edgeprofile.store.feed import Feed
+    from edgeprofile.store.streaming import AsyncWire
 
 __all__ = ["Gap", "Session", "for_operators"]
 
@@ -69,6 +71,7 @@ _UNSEEN: Final = {
     True: "a heartbeat was written, and what was sent behind it came back, but its invalidation did not: "
     "does something between here and the server keep RESP3 pushes back?",
 }
+_UNDYING: Final = "a tracking feed that hung could not be ended, and may fill the server's memory: grant +client|kill"
 _LATE: Final = "no heartbeat has come back in time: until one does, every value is read again after maxStaleness"
 
 
@@ -128,6 +131,8 @@ class Session:
         self._hindrance = ""
         self._fenced = 0
         self._heard = False
+        self._hanging: tuple[int, bytes, Callable[[Any, int], bool], int] | None = None
+        self._undying = ""
 
     @property
     def ready(self) -> bool:
@@ -173,7 +178,7 @@ class Session:
 
     async def _epoch(self) -> None:
         """One feed connection, from the check of the server's settings until it ends, which always raises."""
-        await self._node.renew(_PATIENCE)
+        await self._end_hanging(await self._node.renew(_PATIENCE))
         if self._node.ownership is None:
             await self._inspector.check_place()
         await self._inspector.check_flags()
@@ -257,10 +262,32 @@ class Session:
         if authority.outstanding is None or not (authority.answered or self._pulse.proof is Proof.PONG):
             return
         if now - authority.outstanding > self._grace:
+            if self._feed is not None and self._feed.client_id:
+                who = self._voucher
+                self._hanging = self._feed.client_id, who.question, who.is_same, authority.replies
             raise Gap("feed silent", "the feed connection does not answer", node=self._node.name)
         if self._pulse.proof is Proof.CANARY and self._fenced != authority.replies:
             self._fenced = authority.replies
             self._pulse.ask(self._fenced)
+
+    async def _end_hanging(self, wire: AsyncWire) -> None:
+        """Have the server end a feed that hangs, for which it would keep invalidations without a limit.
+
+        Another server has other connections by these numbers.
+        """
+        if self._hanging is None:
+            return
+        number, question, is_same, replies = self._hanging
+        if not question or is_same((await wire.ask(question, 1))[0], replies):
+            (reply,) = await wire.ask(pack((b"CLIENT", b"KILL", b"ID", number)), 1)
+            refused = isinstance(reply, ErrorReply) and reply.code == "NOPERM"
+            self._undying = _UNDYING if refused else ""
+        self._hanging = None
+
+    @property
+    def _voucher(self) -> Pulse | Inspector:
+        """Who can tell this server from another."""
+        return self._pulse if self._pulse.proof is Proof.CANARY else self._inspector
 
     @property
     def _tag(self) -> str:
@@ -396,7 +423,9 @@ class Session:
             self._counters.fence_seconds.observe(time.monotonic() - self.watermark)
         with self._lock:
             self._node.breaker.succeeded()
-        weakness = "; ".join(filter(None, (self._pulse.weakness, self._inspector.weakness(), *self._unread())))
+        weakness = "; ".join(
+            filter(None, (self._pulse.weakness, self._inspector.weakness(), self._undying, *self._unread()))
+        )
         self._say("unproven" if weakness else "live", weakness)
 
     def _unread(self) -> set[str]:
@@ -426,7 +455,7 @@ class Session:
             return
         witness.beats = authority.replies
         if witness.serial != authority.epoch:
-            who = self._pulse if self._pulse.proof is Proof.CANARY else self._inspector
+            who = self._voucher
             witness.call(authority.epoch, who.question, who.is_same, partial(self._doubt, authority.epoch))
 
     def _doubt(self, epoch: int) -> None:

@@ -84,7 +84,12 @@ class Subscription:
 
 
 class Feed(asyncio.Protocol):
-    """One feed connection, from `open` until the listener's `feed_lost`. Its kinds say how to listen."""
+    """One feed connection, from `open` until the listener's `feed_lost`. Its kinds say how to listen.
+
+    ``client_id`` is the server's number of a connection that must not hang there, or 0.
+    """
+
+    client_id = 0
 
     def __init__(self, endpoint: Endpoint, subscription: Subscription, listener: Listener) -> None:
         self._endpoint = endpoint

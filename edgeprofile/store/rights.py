@@ -24,7 +24,10 @@ CANARIES: Final = f"{CANARY}*"
 
 _READ: Final = {False: ("+hgetall", "+pttl"), True: ("+json.get", "+pttl")}
 _CANARY: Final = {"keyspace": ("+hincrby", "+pexpire", "+hget"), "tracking": ("+set", "+get")}
-_LISTEN: Final = {"keyspace": ("+subscribe", "+psubscribe", "+ping"), "tracking": ("+client|tracking", "+ping")}
+_LISTEN: Final = {
+    "keyspace": ("+subscribe", "+psubscribe", "+ping"),
+    "tracking": ("+client|tracking", "+client|kill", "+ping"),
+}
 _CLUSTER: Final = ("+cluster|slots", "+cluster|nodes", "+cluster|info", "+asking")
 _WATCH: Final = ("+config|get", "+info")
 

@@ -79,3 +79,37 @@ def test_a_heartbeat_whose_ttl_may_not_be_set_leaves_nothing_behind(make_server,
         server.command("ACL", "SETUSER", "app", "+pexpire")
         until(lambda: client.status()["2Dest"].state == "live", 5, "the heartbeat is written")
         assert all(server.command("PTTL", key) > 0 for key in server.command("KEYS", "edgeprofile:canary:*"))
+
+
+def connections(server):
+    """The numbers of the server's connections that track."""
+    lines = server.command("CLIENT", "LIST").decode().splitlines()
+    told = [dict(word.split("=", 1) for word in line.split(" ") if "=" in word) for line in lines]
+    return {int(each["id"]) for each in told if "t" in each["flags"]}
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_tracking_feed_that_hangs_is_ended_by_the_server(make_server, make_proxy, flavour, permitted):
+    """The server keeps what it cannot send for as long as the connection seems to be there."""
+    server = make_server()
+    proxy = make_proxy(server)
+    settings = configuration(proxy.address, config=USER, feed={"mode": "tracking"}, cache={"maxStaleness": "300ms"})
+    config = from_mapping(settings, "the test")
+    granted = rules(config.destinations[0], config.feed, field_ttls=flavour == "valkey")
+    granted = [rule for rule in granted if permitted or rule != "+client|kill"]
+    server.command("ACL", "SETUSER", "app", "on", ">secret", "resetkeys", "resetchannels", "-@all", *granted)
+    with Client(settings) as client:
+        client.start()
+        (hanging,) = connections(server)
+        (feed,) = proxy.feed.connections
+        feed.hold()
+        until(lambda: client.stats().feed_losses.get("feed silent"), 10, "it is given up")
+        until(lambda: connections(server) - {hanging}, 10, "another one listens")
+        if permitted:
+            until(lambda: hanging not in connections(server), 5, "the server has ended it")
+            until(lambda: client.status()["2Dest"].state == "live", 5, "all is well")
+        else:
+            until(lambda: "+client|kill" in client.status()["2Dest"].reason, 5, "it is said")
+            assert hanging in connections(server)
+            assert client.status()["2Dest"].ready
+        feed.heal()

@@ -211,8 +211,11 @@ HEARD = {"psubscribe", "subscribe", "hincrby", "pexpire", "hget", "ping"}
     [
         ({}, DATA | HEARD),
         ({"feed": {"heartbeat": "ping"}}, DATA | {"psubscribe", "ping", "info", "config|get"}),
-        ({"feed": {"mode": "tracking"}}, DATA | {"client|tracking", "set", "get", "ping"}),
-        ({"feed": {"mode": "tracking", "heartbeat": "ping"}}, DATA | {"client|tracking", "ping", "info"}),
+        ({"feed": {"mode": "tracking"}}, DATA | {"client|tracking", "client|kill", "set", "get", "ping"}),
+        (
+            {"feed": {"mode": "tracking", "heartbeat": "ping"}},
+            DATA | {"client|tracking", "client|kill", "ping", "info"},
+        ),
         ({"feed": {"configureServer": True}}, DATA | HEARD | {"config|set"}),
         (
             {"config": {"clusterMode": True}},
