@@ -1,6 +1,6 @@
 """A cluster under traffic: nodes die, come and go, slots move in every way, and no read is older than the bound.
 
-The first three tests stand on one cluster and leave it whole; `fleet` brings it back to where it began.
+All of them stand on one cluster of each flavour, which is brought back to where it began before each.
 """
 
 import time
