@@ -1,5 +1,11 @@
-"""The same random histories as `test_sync_plan`, on a real DuckDB and a real Valkey: Redis ends as the view."""
+"""The same random histories as `test_sync_plan`, on a real DuckDB and a real Valkey: Redis ends as the view.
 
+Rows go out one by one, so that a crash finds some of them delivered and others not. With a cursor, the time of the
+edits often stands still, so that rows come to stand at a checkpoint that a run has seen.
+"""
+
+import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,16 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeprofile.config import RedisConfig
+from edgeprofile.reverse_etl.settings import SourceConfig
 from tests.support.servers import Options, Server
 from tests.support.sync import PREFIX, DuckDB, Syncing
 
 KEYS = ("a", "b", "c", "é:🦊", "")
 STEPS = ("begun", "snapshot", "prepared", "delivered", "failures", "logged", "finished")
-VALUES = {"x": "INTEGER", "y": "VARCHAR", "z": "DOUBLE", "l": "INTEGER[]"}
+VALUES = {"x": "INTEGER", "_x": "INTEGER", "_key": "VARCHAR", "y": "VARCHAR", "z": "DOUBLE", "l": "INTEGER[]"}
 LITERALS = {
     "x": ("NULL", "0", "1"),
+    "_x": ("NULL", "0", "1"),
+    "_key": ("NULL", "'a'"),
     "y": ("NULL", "''", "'a'", "'\"'"),
-    "z": ("NULL", "0.0", "-0.0", "1.5"),
+    "z": ("NULL", "0.0", "-0.0", "1.5", "'NaN'"),
     "l": ("NULL", "[]", "[1, NULL]"),
 }
 
@@ -33,7 +42,9 @@ edits = st.one_of(
     st.tuples(st.just("mode"), st.sampled_from(["upsert", "mirror"])),
     st.tuples(st.just("poison"), st.sampled_from(KEYS[:2])),
 )
-runs = st.tuples(st.just("sync"), st.tuples(st.booleans(), st.none() | st.sampled_from(STEPS)))
+crashes = st.tuples(st.sampled_from((*STEPS, "delivered", "delivered")), st.integers(1, 4))
+runs = st.tuples(st.just("sync"), st.tuples(st.booleans(), st.none() | crashes))
+ticks = st.tuples(st.just("tick"), st.none())
 
 
 class Killed(BaseException):
@@ -47,19 +58,32 @@ def valkey() -> Iterator[Server]:
 
 
 class History:
-    def __init__(self, folder: Path, server: Server) -> None:
+    """``variant``: with a ``cursor``, with a ``ttl``, or ``plain``."""
+
+    def __init__(self, folder: Path, server: Server, variant: str) -> None:
         server.reset()
+        self.variant = variant
+        self.time = 0
         config = RedisConfig(address=server.address, cluster_mode=False)
         self.syncing = Syncing(DuckDB(folder / "warehouse.duckdb"), config, server)
+        self.syncing.configure(batch_rows=1, batch_bytes=64)
+        if variant == "ttl":
+            self.syncing.configure(ttl=1_000.0)
+        if variant == "cursor":
+            self.syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="changed"),))
         self.columns = ["x"]
         columns = ", ".join(f"{name} {kind}" for name, kind in VALUES.items())
-        self.syncing.execute(f"CREATE TABLE people (email VARCHAR, {columns})")
+        self.syncing.execute(f"CREATE TABLE people (email VARCHAR, changed INTEGER, {columns})")
         self.view()
 
     def view(self) -> None:
         self.syncing.execute(
-            f"CREATE OR REPLACE VIEW features_by_email AS SELECT email, {', '.join(self.columns)} FROM people"  # noqa: S608
+            f"CREATE OR REPLACE VIEW features_by_email AS SELECT email, {self.listed} FROM people"  # noqa: S608
         )
+
+    @property
+    def listed(self) -> str:
+        return ", ".join([*(["changed"] if self.variant == "cursor" else []), *self.columns])
 
     def apply(self, name: str, argument) -> None:
         if name in {"insert", "replace"}:
@@ -67,22 +91,27 @@ class History:
             if name == "replace":
                 self.apply("delete", key)
             literals = ", ".join(values[one] for one in VALUES)
-            self.syncing.execute(f"INSERT INTO people VALUES (nullif('{key}', ''), {literals})")  # noqa: S608
+            self.syncing.execute(f"INSERT INTO people VALUES (nullif('{key}', ''), {self.time}, {literals})")  # noqa: S608
         elif name == "delete":
             self.syncing.execute(f"DELETE FROM people WHERE email IS NOT DISTINCT FROM nullif('{argument}', '')")  # noqa: S608
         elif name == "column":
             self.columns = sorted({*self.columns} ^ {argument}) or [argument]
             self.view()
-        elif name == "mode":
+        elif name == "tick":
+            self.time += 1
+        elif name == "mode" and self.variant != "cursor":
             self.syncing.configure(mode=argument)
         elif name == "poison":
             self.syncing.server.command("SET", f"{PREFIX}{argument}", "not a hash", "NX")
         elif name == "sync":
             self.sync(*argument)
 
-    def sync(self, full: bool, crash: str | None) -> None:
+    def sync(self, full: bool, crash: tuple[str, int] | None) -> None:
+        seen = Counter()
+
         def step(name: str) -> None:
-            if name == crash:
+            seen[name] += 1
+            if (name, seen[name]) == crash:
                 raise Killed
 
         try:
@@ -102,26 +131,37 @@ class History:
         self.check()
 
     def check(self) -> None:
-        listed = ", ".join(self.columns)
-        found = self.syncing.execute(f"SELECT email, {listed} FROM people")  # noqa: S608
+        found = self.syncing.execute(f"SELECT email, {self.listed} FROM people")  # noqa: S608
         ids = [email for email, *_ in found]
+        names = self.listed.split(", ")
         view = {
-            email: dict(zip(self.columns, values, strict=True)) for email, *values in found if ids.count(email) == 1
+            email: {name: as_json(value) for name, value in zip(names, values, strict=True)}
+            for email, *values in found
+            if ids.count(email) == 1
         }
         view.pop(None, None)
         seen = self.syncing.traits()
         for email, row in view.items():
             assert {name: seen[email][name] for name in row} == row
+            if self.variant == "ttl":
+                assert self.syncing.server.command("TTL", f"{PREFIX}{email}") > 0
         if self.syncing.config.mode == "mirror":
             assert set(seen) - set(view) <= {email for email in ids if ids.count(email) > 1}
 
 
+def as_json(value):
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 @pytest.mark.limit(600)
-@settings(max_examples=10 if settings().max_examples <= 100 else 300)
-@given(steps=st.lists(st.one_of(edits, edits, runs), min_size=3, max_size=14))
-def test_after_any_history_redis_equals_the_view(valkey, steps):
+@settings(max_examples=12 if settings().max_examples <= 100 else 300)
+@given(
+    variant=st.sampled_from(["plain", "plain", "cursor", "ttl"]),
+    steps=st.lists(st.one_of(edits, edits, ticks, runs), min_size=3, max_size=16),
+)
+def test_after_any_history_redis_equals_the_view(valkey, variant, steps):
     with TemporaryDirectory() as folder:
-        history = History(Path(folder), valkey)
+        history = History(Path(folder), valkey, variant)
         for name, argument in steps:
             history.apply(name, argument)
         history.sync(full=False, crash=None)
