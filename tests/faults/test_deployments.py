@@ -67,11 +67,16 @@ class Kept(asyncio.Protocol):
         self.transport = transport
 
 
-def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_db, monkeypatch):
+@pytest.mark.parametrize("when", ["while it connects", "when it has connected"])
+def test_a_busy_loop_is_not_taken_for_a_silent_server(redis_db, monkeypatch, when):
     """Until the loop has time for the connection that it has asked for, the time to connect may be over."""
     first = route._afirst
 
     async def first_of_a_busy_loop(*args):
+        if when == "while it connects":
+            connecting = asyncio.ensure_future(first(*args))
+            asyncio.get_running_loop().call_soon(lambda: after(0.3, bool))  # between asking and hearing of the answer
+            return await connecting
         found = await first(*args)
         return after(0.3, lambda: found)
 
