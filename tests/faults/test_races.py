@@ -42,9 +42,10 @@ def overwrite(rig: Rig, name: str = COLD) -> int:
 def test_fault_01_a_reply_older_than_an_event_is_delivered_and_not_stored(live: Rig, caller: Caller):
     first = live.write(COLD)
     connection = held(live, caller)
-    lookups = [begin(live, caller)]
-    lookups += [caller.ask("get", "user", "email", COLD) for _ in range(3)]
+    waiting = connection.pipes[TO_CLIENT].waiting
+    lookups = [caller.ask("get", "user", "email", COLD) for _ in range(4)]  # at once: none joins a fetch of long ago
     until(lambda: live.stats.joins >= 3, 5, "the others wait for the same fetch")
+    until(lambda: connection.pipes[TO_CLIENT].waiting > waiting, 5, "the server has answered")
     overwrite(live)
     connection.release()
     assert [version_of(lookup.result(5)) for lookup in lookups] == [first] * 4
