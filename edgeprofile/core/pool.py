@@ -180,7 +180,7 @@ class Pool:
         for space in self._spaces.values():
             space.entries.clear()
         self._spaces.clear()
-        self._recency = Recency()
+        self._recency = type(self._recency)()
 
     def _insert(self, space: Space, entry: Entry) -> Entry | None:
         space = self._spaces.get(space.home, space)

@@ -24,7 +24,8 @@ from edgeprofile.engine.cluster import Cluster
 from edgeprofile.engine.lifetime import ENGINES, PARENTS
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
-from edgeprofile.engine.session import Session, for_operators
+from edgeprofile.engine.session import Session
+from edgeprofile.engine.states import for_operators
 from edgeprofile.engine.subscribers import Subscribers
 from edgeprofile.engine.target import Target
 from edgeprofile.engine.thread import LoopThread

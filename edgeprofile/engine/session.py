@@ -16,19 +16,16 @@ from edgeprofile.core.coherence import Phase, Proof
 from edgeprofile.core.keeper import wanted
 from edgeprofile.engine.inspector import Inspector
 from edgeprofile.engine.pulse import Pulse
+from edgeprofile.engine.states import LATE, RANKS, STATES, UNDYING, UNSEEN, Gap, for_operators
 from edgeprofile.engine.subscribers import Subscribers
 from edgeprofile.engine.voice import say
 from edgeprofile.errors import (
-    AccessDenied,
     EdgeProfileError,
-    NotificationsOff,
     ServerRefused,
-    ServiceError,
-    UsageError,
 )
 from edgeprofile.keys import channel, channel_pattern
-from edgeprofile.store.endpoint import TlsRefused, sever
-from edgeprofile.store.feed import NoCanary, NoFeed, Subscription
+from edgeprofile.store.endpoint import sever
+from edgeprofile.store.feed import NoCanary, Subscription
 from edgeprofile.store.keyspace import KeyspaceFeed
 from edgeprofile.store.resp import ErrorReply, pack
 from edgeprofile.store.tracking import TrackingFeed
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
     from edgeprofile.store.feed import Feed
     from edgeprofile.store.streaming import AsyncWire
 
-__all__ = ["Gap", "Session", "for_operators"]
+__all__ = ["Session"]
 
 _PATIENCE: Final = 5.0
 """Seconds that a heartbeat may be out on a silent connection before the connection is given up."""
@@ -54,38 +51,9 @@ _PATIENCE: Final = 5.0
 
 _PIECE: Final = 512
 """Events that are applied without letting go of the lock."""
-_STATES: Final = {
-    NotificationsOff.__name__: "notifications off",
-    "beat unseen": "notifications off",
-    "heartbeat permitted": "starting",
-    NoFeed.__name__: "unproven",
-}
-"""What the end of an epoch means, by its reason."""
-_RANKS: Final = ("closed", "disconnected", "notifications off", "starting", "late", "unproven", "live")
 _STEADY: Final = 5.0
 """Seconds for which an epoch must have been proved before the one after it may begin without a longer pause."""
 _BUSY: Final = frozenset({"BUSY", "LOADING", "CLUSTERDOWN"})
-_UNSEEN: Final = {
-    False: "a heartbeat was written, and what was sent behind it came back, but its events did not: "
-    "check CONFIG GET notify-keyspace-events",
-    True: "a heartbeat was written, and what was sent behind it came back, but its invalidation did not: "
-    "does something between here and the server keep RESP3 pushes back?",
-}
-_UNDYING: Final = "a tracking feed that hung could not be ended, and may fill the server's memory: grant +client|kill"
-_LATE: Final = "no heartbeat has come back in time: until one does, every value is read again after maxStaleness"
-
-
-class Gap(ServiceError):
-    """Events may have been missed; the message says why, the first argument of the constructor is the short reason."""
-
-    def __init__(self, reason: str, message: str, *, node: str) -> None:
-        super().__init__(message, node=node)
-        self.reason = reason
-
-
-def for_operators(error: BaseException | None) -> bool:
-    """Whether somebody has to change a setting, a right or a certificate before this goes away."""
-    return isinstance(error, UsageError | AccessDenied | NotificationsOff | TlsRefused)
 
 
 class Session:
@@ -152,7 +120,7 @@ class Session:
     @property
     def rank(self) -> int:
         """How well it stands: of several nodes the lowest speaks for all."""
-        return _RANKS.index(self.state)
+        return RANKS.index(self.state)
 
     def sever(self) -> None:
         """In a forked child: let go of the parent's feed socket."""
@@ -251,7 +219,7 @@ class Session:
             else:
                 self._await_feed(begun)
             if begun > self._due:
-                self._say("late", self._hindrance or _LATE)
+                self._say("late", self._hindrance or LATE)
             if await self._inspector.inspect() and await self._pulse.mended():
                 raise Gap("heartbeat permitted", "the heartbeat can be written again", node=self._node.name)
             await self._rest(begun + interval)
@@ -281,7 +249,7 @@ class Session:
         if not question or is_same((await wire.ask(question, 1))[0], replies):
             (reply,) = await wire.ask(pack((b"CLIENT", b"KILL", b"ID", number)), 1)
             refused = isinstance(reply, ErrorReply) and reply.code == "NOPERM"
-            self._undying = _UNDYING if refused else ""
+            self._undying = UNDYING if refused else ""
         self._hanging = None
 
     @property
@@ -399,7 +367,7 @@ class Session:
         authority = self._node.keeper.authority
         if self._pulse.proof is Proof.CANARY:
             if authority.answered and int(text) == authority.replies:
-                raise Gap("beat unseen", _UNSEEN[self._tracking], node=self._node.name)
+                raise Gap("beat unseen", UNSEEN[self._tracking], node=self._node.name)
         elif self._inspector.blind and not self._heard:
             self._in_doubt()
         else:
@@ -490,7 +458,7 @@ class Session:
         if self.watermark - self._first_proof > _STEADY:
             self._backoff.reset()
             self._first_proof = math.inf
-        self._say(_STATES.get(reason, "disconnected"), str(error) or type(error).__name__)
+        self._say(STATES.get(reason, "disconnected"), str(error) or type(error).__name__)
 
     def _say(self, state: str, reason: str) -> None:
         """Log a change of state once; what stays the same is only counted."""
