@@ -22,10 +22,13 @@ def test_a_forgotten_client_is_closed_whatever_its_finder_holds(redis_db, held):
             gc.collect()
         found.set()
 
-    del client
-    threading.Thread(target=collect, daemon=True).start()
-    with pytest.warns(ResourceWarning, match="unclosed Client"):
+    def collect_aside():
+        threading.Thread(target=collect, daemon=True).start()
         found.wait(5)
+
+    del client
+    with pytest.warns(ResourceWarning, match="unclosed Client"):
+        collect_aside()
     assert found.is_set(), "the collector hangs on a lock that its own thread holds"
     until(lambda: engine.closed and not engine.running, 5, "the engine ends")
 
