@@ -6,6 +6,7 @@ blob that reproduces it.
 
 import faulthandler
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"limit(seconds): the watchdog's limit for this test, instead of {_WATCHDOG_SECONDS}"
     )
+    # A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_STDERR] = os.dup(2)  # the terminal's: output is not yet captured here
 
 

@@ -82,6 +82,8 @@ class TrackingFeed(Feed):
     def _answered(self, frame: Any) -> None:
         if self._greetings:
             self._greetings -= 1
+            if isinstance(frame, dict):
+                self.client_id = frame.get(b"id", 0)
             if not self._greetings:
                 self._listener.feed_subscribed()
         elif self._pings and frame == self._pings[0][0]:

@@ -245,7 +245,7 @@ def test_fault_39_a_certificate_of_ours_that_is_refused_is_named_and_its_success
     both = tmp_path / "both.pem"
     both.write_bytes(refused.certificate.read_bytes() + refused.key.read_bytes())
     client = make_client(settings(strict.server.address, **strict.trust, clientCertificate=str(both)))
-    with pytest.raises(RedisUnavailable, match=r"our client certificate.*clientCertificate"):
+    with pytest.raises(RedisUnavailable, match=r"client certificate.*clientCertificate"):
         client.get("user", "email", "ada")
     mine = strict.certificates.client
     both.write_bytes(mine.certificate.read_bytes() + mine.key.read_bytes())

@@ -114,7 +114,7 @@ def test_the_plan_of_a_later_run(sync):
 def test_a_dry_run_prints_the_commands(sync, valkey, warehouse):
     code, out, _ = sync("--dry-run", "2")
     assert (code, len(out.splitlines())) == (0, 6)
-    assert out.startswith('HSET "1Wsp:2Dest:user:email:user')
+    assert out.startswith('HSET "1Wsp:2Dest:user:email:ada@example.com"')
     assert valkey.command("DBSIZE") == 0
     sync(mode="mirror", ttl="1h")
     order(warehouse, ["user7@example.com"])
