@@ -452,19 +452,20 @@ class Session:
             feed.close(cause)
 
     def _ended(self, error: BaseException) -> None:
-        self.error = error
         reason = getattr(error, "reason", None) or type(error).__name__
         self._counters.feed_losses[reason] += 1
         if self.watermark - self._first_proof > _STEADY:
             self._backoff.reset()
             self._first_proof = math.inf
-        self._say(STATES.get(reason, "disconnected"), str(error) or type(error).__name__)
+        self._say(STATES.get(reason, "disconnected"), str(error) or type(error).__name__, error)
 
-    def _say(self, state: str, reason: str) -> None:
+    def _say(self, state: str, reason: str, error: BaseException | None = None) -> None:
         """Log a change of state once; what stays the same is only counted."""
         if (state, reason) == (self.state, self.reason):
+            self.error = error or self.error
             return
         level = logging.INFO if state in {"live", "closed", "starting"} else logging.WARNING
         say(self._counters, level, "feed of %s: %s%s", self._node.name, state, f" ({reason})" if reason else "")
         self.state, self.reason = state, reason
+        self.error = error or self.error  # after them: who finds it may read what the status says of it
         self._said()

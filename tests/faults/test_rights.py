@@ -308,7 +308,7 @@ def test_fault_31_without_any_feed_a_fetch_is_its_own_proof(user: Rig):
     assert any(right in user.status.reason for right in ("+subscribe", "+psubscribe", "+client|tracking"))
     with user.traffic() as traffic:
         traffic.goes_on(200)
-    assert user.cached()
+    until(user.cached, 5, "what is read stays for a moment")
     assert user.stops_hitting() <= user.bound
 
 
