@@ -15,7 +15,7 @@ LAYOUTS = (
     Layout("w", "d", legacy=True, siblings=("user", "e")),
     Layout("w", "d", "p", EVENT_STREAM),
 )
-parts = st.one_of(st.sampled_from(["user", "a", "a:b", "b", ":", "d", "w", "é", "?"]), st.text("ab:?é", min_size=1))
+parts = st.one_of(st.sampled_from(["user", "a", "a:b", "b", ":", "d", "w", "é", "?"]), st.text("ab:?é\0", min_size=1))
 
 
 class Source:
@@ -38,7 +38,9 @@ def cases(draw):
     identities = names.map(lambda each: identity(layout, each)).filter(bool)
     cached, fetched = draw(st.lists(identities, max_size=6)), draw(st.lists(identities, max_size=4))
     known = [key for who in cached + fetched for key in who.keys]
-    told = st.one_of(st.sampled_from(known), st.binary(max_size=9)) if known else st.binary(max_size=9)
+    told = st.binary(max_size=9)
+    if known:
+        told |= st.sampled_from(known) | st.lists(st.sampled_from(known), max_size=3).map(b"\0".join)
     return layout, cached, fetched, draw(st.lists(told, max_size=8))
 
 

@@ -158,6 +158,28 @@ def test_events_of_others_touch_nothing(live):
     assert live.find(ADA, 12.0) is entry
 
 
+@pytest.mark.parametrize("other", [b"x\0y", b"w:d:user:id:x\0w:d:user:id:y", b"\0", b"w:d:user:id:x\0"])
+def test_a_key_with_a_nul_hides_no_other_of_its_run(live, other):
+    entries = [kept(live), kept(live, who("x\0"))]
+    assert live.touched(Source(), [*ADA.keys, b"elsewhere", other, b"w:d:user:id:x\0"]) == entries
+
+
+def test_the_keys_of_a_run_are_not_one_key(live):
+    name = who("v", entity="user\0w:d:z")
+    entry = kept(live, name)
+    assert live.touched(Source(), [b"w:d:user", b"w:d:z:id:v"]) == []
+    assert live.touched(Source(), list(name.keys)) == [entry]
+
+
+def test_runs_of_several_id_types_reach_the_entries_of_each(live):
+    names = [who(f"{n}", id_type=kind) for n in range(3) for kind in ("id", "email", "phone")]
+    entries = [kept(live, name) for name in names if name.id_type != "phone"]
+    run = [key for name in names for key in name.keys[:1]]
+    touched = live.touched(Source(), [b"w:d:", *run, b"w:d:user:id:\xff", *run])
+    assert len(touched) == len(entries)
+    assert set(touched) == set(entries)
+
+
 def test_an_event_reaches_every_name_of_its_key(live):
     names = [who("z", "a:b", "c"), who("z", "a", "b:c"), who("c:z", "a", "b")]
     entries = [kept(live, name) for name in names]
