@@ -5,22 +5,34 @@ chunk is split at what all frames have in common, and each part is compared with
 length can begin with: lengths, pattern and channel prefix in one comparison. A part that passes is one whole event,
 whatever bytes its key holds, because its length is right. Everything else is left to the general reader, from exactly
 that byte on.
+
+Most events are named alike, too. A run of such is split at the name and the next frame's beginning together, so that
+nothing is left behind the keys and what is to be done for each is one call.
 """
 
 from __future__ import annotations
 
+from itertools import compress, takewhile
+from operator import is_
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Cut", "Cutter"]
+__all__ = ["BEGINNING", "Cut", "Cutter"]
 
-_HEAD: Final = b"*4\r\n$8\r\npmessage\r\n$"
-_EVENTS: Final = ("hset", "set", "del", "expire", "hdel", "expired", "json.set", "restore", "rename_to", "copy_to")
+BEGINNING: Final = b"*4\r\n$8\r\npmessage\r\n$"
+"""What every event begins with."""
+_HEAD: Final = BEGINNING[:7]
+"""Where chunks are split: the search for so many bytes takes the least time."""
+_MARK: Final = b"\r\n$"
 _LONGEST_NUMBER: Final = 12
 _LONGEST: Final = 512
 """Parts beyond this many bytes are not tabulated; the general reader takes them."""
+_FEW: Final = 2048
+"""Bytes of a chunk in which it does not pay to look for a run."""
+_MOST_NAMES: Final = 64
+"""Names of events, with their lengths, that are remembered; others are looked at each time."""
 
 
 class Cut(NamedTuple):
@@ -35,57 +47,96 @@ class Cut(NamedTuple):
     partial: bool
 
 
+class _Kind(NamedTuple):
+    """A subscribed pattern, and by the length of a part without the event's name the bytes that it must begin with."""
+
+    pattern: bytes
+    openings: list[bytes]
+
+
 class Cutter:
     """``channels`` gives the channel prefix (``__keyspace@0__:``) of each subscribed pattern."""
 
     def __init__(self, channels: Mapping[bytes, bytes]) -> None:
-        self._tails = [b"\r\n$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, _EVENTS)]
-        self._openings = [_openings(pattern, prefix) for pattern, prefix in channels.items()]
+        self._names: set[bytes] = set()
+        self._kinds = [_Kind(pattern, _openings(pattern, prefix)) for pattern, prefix in channels.items()]
 
     def cut(self, data: bytes) -> Cut:
         """Take whole events from the front of ``data``, which begins where a frame begins."""
-        end = _end_of_parts(data)
-        parts = data[:end].split(_HEAD)
-        if parts[0]:
-            return Cut([], data, partial=False)
         changes: list[tuple[bytes, list[bytes]]] = []
-        position = 1
-        while position < len(parts):
-            pattern, keys = self._run(parts, position)
-            if not keys:
+        if data.startswith(_HEAD):
+            data = self._mixed(data if len(data) < _FEW else self._alike(data, changes), changes)
+        return Cut(changes, data, not data or _is_partial(data))
+
+    def _alike(self, data: bytes, changes: list[tuple[bytes, list[bytes]]]) -> bytes:
+        """Take events for as long as they have the first one's pattern and name, but for the last; what follows."""
+        second = data.find(_HEAD, len(_HEAD))
+        body, _, name = data[len(_HEAD) : second].rpartition(_MARK)
+        kind = self._kind(body) if second > 0 and len(body) < _LONGEST and self._is_name(name) else None
+        if kind is None:
+            return data
+        between = _MARK + name + _HEAD
+        bodies = data.split(between)
+        rest = _HEAD + bodies.pop()
+        bodies[0] = bodies[0][len(_HEAD) :]
+        keys = _keys(bodies, kind.openings)
+        if len(keys) < len(bodies):
+            rest = data[sum(map(len, bodies[: len(keys)])) + len(keys) * len(between) :]
+        changes.append((kind.pattern, keys))
+        return rest
+
+    def _mixed(self, data: bytes, changes: list[tuple[bytes, list[bytes]]]) -> bytes:
+        """Take events of any pattern and name; what follows."""
+        end = _end_of_parts(data)
+        names, openings = self._names, _CLOSED
+        keys: list[bytes] = []
+        taken = 0
+        for part in data[:end].split(_HEAD)[1:]:
+            body, _, name = part.rpartition(_MARK)
+            if len(body) >= _LONGEST or not (name in names or self._is_name(name)):
                 break
-            changes.append((pattern, keys))
-            position += len(keys)
-        rest = b"".join([_HEAD + part for part in parts[position:]]) + data[end:]
-        return Cut(changes, rest, partial=_is_partial(rest))
+            key = body.removeprefix(openings[len(body)])
+            if key is body:
+                kind = self._kind(body)
+                if kind is None:
+                    break
+                openings = kind.openings
+                key = body.removeprefix(openings[len(body)])
+                if not changes or changes[-1][0] != kind.pattern:
+                    changes.append((kind.pattern, []))
+                keys = changes[-1][1]
+            keys.append(key)
+            taken += len(_HEAD) + len(part)
+        return data[taken:]
 
-    def _run(self, parts: list[bytes], position: int) -> tuple[bytes, list[bytes]]:
-        """The longest run of whole events of one pattern and one kind."""
-        part = parts[position]
-        for tail in self._tails:
-            if part.endswith(tail):
-                for pattern, openings in self._openings:
-                    keys = _cut_run(parts, position, openings, tail)
-                    if keys:
-                        return pattern, keys
-        return b"", []
+    def _kind(self, body: bytes) -> _Kind | None:
+        """Whose event a part without its name begins as."""
+        size = len(body)
+        for kind in self._kinds:
+            if body.startswith(kind.openings[size]):
+                return kind
+        return None
+
+    def _is_name(self, name: bytes) -> bool:
+        """Whether this is a length and a text of that length, and nothing else."""
+        if name in self._names:
+            return True
+        length, _, text = name.partition(b"\r\n")
+        if not text.endswith(b"\r\n") or length != b"%d" % (len(text) - 2):
+            return False
+        if len(self._names) < _MOST_NAMES:
+            self._names.add(name)
+        return True
 
 
-def _cut_run(parts: list[bytes], position: int, openings: list[tuple[bytes, int]], tail: bytes) -> list[bytes]:
-    keys: list[bytes] = []
-    take = keys.append
-    end = len(tail)
-    limit = len(openings) + end
-    for index in range(position, len(parts)):
-        part = parts[index]
-        size = len(part)
-        if not part.endswith(tail) or size >= limit:
-            break
-        opening, start = openings[size - end]
-        if not part.startswith(opening):
-            break
-        take(part[start:-end])
-    return keys
+def _keys(bodies: list[bytes], openings: list[bytes]) -> list[bytes]:
+    """The keys of the bodies before the first that does not begin as one of its length must."""
+    try:
+        keys = [body.removeprefix(openings[len(body)]) for body in bodies]
+    except IndexError:
+        return _keys(list(takewhile(lambda body: len(body) < _LONGEST, bodies)), openings)
+    unopened = next(compress(range(len(keys)), map(is_, bodies, keys)), len(keys))
+    return keys if unopened == len(keys) else keys[:unopened]
 
 
 def _end_of_parts(data: bytes) -> int:
@@ -96,9 +147,9 @@ def _end_of_parts(data: bytes) -> int:
 
 def _is_partial(data: bytes) -> bool:
     """Whether bytes are the beginning of one event, and not yet a whole one or anything else."""
-    if _HEAD.startswith(data):
-        return True
-    position = len(_HEAD) - 1
+    if not data.startswith(BEGINNING):
+        return BEGINNING.startswith(data)
+    position = len(BEGINNING) - 1
     for _ in range(3):
         end = data.find(b"\r\n", position)
         if end < 0:
@@ -111,20 +162,21 @@ def _is_partial(data: bytes) -> bool:
     return False
 
 
-def _openings(pattern: bytes, prefix: bytes) -> tuple[bytes, list[tuple[bytes, int]]]:
-    """By the length of a part without its tail: the bytes that it must begin with, and how many they are."""
-    table = []
-    for size in range(_LONGEST):
-        opening = _opening(pattern, prefix, size)
-        table.append((opening, len(opening)))
-    return pattern, table
+def _openings(pattern: bytes, prefix: bytes) -> list[bytes]:
+    """By the length of a part without its name: the bytes that it must begin with."""
+    return [_opening(pattern, prefix, size) for size in range(_LONGEST)]
+
+
+_IMPOSSIBLE: Final = b"\0impossible"
+_CLOSED: Final = [_IMPOSSIBLE] * _LONGEST
+"""The openings of no kind."""
 
 
 def _opening(pattern: bytes, prefix: bytes, size: int) -> bytes:
-    """The beginning of a part of this size: ``pattern length, pattern, channel length, channel prefix``."""
-    fixed = b"%d\r\n%b\r\n$" % (len(pattern), pattern)
+    """The beginning of a part of this size: what is left of the head, pattern length, pattern, channel length and prefix."""
+    fixed = b"%b%d\r\n%b\r\n$" % (BEGINNING[len(_HEAD) :], len(pattern), pattern)
     for digits in range(1, 4):
         length = size - len(fixed) - digits - 2
         if length >= len(prefix) and len(str(length)) == digits:
             return b"%b%d\r\n%b" % (fixed, length, prefix)
-    return b"\0impossible"
+    return _IMPOSSIBLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.store.feed import Feed, NoCanary
-from edgeprofile.store.frames import Cutter
+from edgeprofile.store.frames import BEGINNING, Cutter
 from edgeprofile.store.resp import pack
 from edgeprofile.store.rights import CANARIES
 
@@ -18,6 +18,8 @@ __all__ = ["KeyspaceFeed"]
 
 _CARRY: Final = 1 << 16
 """An event that is longer is left to the general reader, which does not look at its beginning again and again."""
+_TURNS: Final = 4
+"""Times in one read that the general reader is left again where an event may begin; each costs a look at what follows."""
 
 
 class KeyspaceFeed(Feed):
@@ -40,21 +42,26 @@ class KeyspaceFeed(Feed):
         return pack(*commands)
 
     def _received(self, data: bytes) -> None:
-        if not self._reader.has_data():
-            data = self._cut(data)
-        if data:
-            self._read(data)
+        for _ in range(_TURNS):
+            if not self._reader.has_data() and not (data := self._cut(data)):
+                return
+            after = data.find(BEGINNING, 1)
+            if after < 0:
+                break
+            self._read(data[:after])
+            data = data[after:]
+        self._read(data)
 
     def _cut(self, data: bytes) -> bytes:
         """Take the events of the usual form; what is left is for the general reader."""
-        cut = self._cutter.cut(self._carry + data if self._carry else data)
-        for pattern, keys in cut.changes:
+        changes, rest, partial = self._cutter.cut(self._carry + data if self._carry else data)
+        for pattern, keys in changes:
             self._listener.feed_changes(pattern, keys)
-        if cut.partial and len(cut.rest) < _CARRY:
-            self._carry = cut.rest
+        if partial and len(rest) < _CARRY:
+            self._carry = rest
             return b""
         self._carry = b""
-        return cut.rest
+        return rest
 
     def _take(self, frame: Any) -> None:
         if type(frame) is list and len(frame) == 4 and frame[0] == b"pmessage":

@@ -82,7 +82,9 @@ keys = st.one_of(
     st.sampled_from([HOSTILE, HOSTILE + b"31\r\n" + PATTERNS[0], b"x" * 600, b"\r\n", b"", b"9\r\n"]),
     st.builds(lambda left, right: left + HOSTILE + right, st.binary(max_size=9), st.binary(max_size=9)),
 )
-events = st.sampled_from([b"hset", b"del", b"expire", b"set", b"rename_to", b"json.set", b"unheard-of"])
+events = st.sampled_from(
+    [b"hset", b"hset", b"del", b"expire", b"rename_to", b"json.set", b"", b"\r\n$4\r\nhset", b"x" * 99]
+)
 changes = st.builds(
     lambda pattern, key, event: (frame(b"pmessage", pattern, PREFIX + key, event), (pattern, key)),
     st.sampled_from(PATTERNS),
@@ -91,7 +93,10 @@ changes = st.builds(
 )
 messages = st.builds(lambda event: (frame(b"message", CANARY, event), (CANARY, event)), events)
 pongs = st.builds(lambda text: (frame(b"pong", text), text), st.binary(max_size=9))
-streams = st.lists(st.one_of(changes, changes, changes, messages, pongs), max_size=30)
+runs = st.builds(lambda some, times: some * times, st.lists(changes, max_size=4), st.integers(1, 40))
+streams = st.lists(st.one_of(runs, runs, st.tuples(messages), st.tuples(pongs)), max_size=8).map(
+    lambda parts: [each for part in parts for each in part]
+)
 
 
 def cut(data, places):
@@ -113,6 +118,65 @@ def test_an_event_is_told_at_once_whatever_it_is(key, event):
     assert heard([frame(b"pmessage", PATTERNS[0], PREFIX + key, event)]).told == [(PATTERNS[0], key)]
 
 
+class General(KeyspaceFeed):
+    """Everything through the general reader."""
+
+    def _received(self, data):
+        self._read(data)
+
+    def _take(self, frame):
+        super()._take(frame)
+        self._flush()
+
+
+@given(
+    streams,
+    st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(max_size=3), st.integers(0, 3)), max_size=3),
+    st.lists(st.integers(0, 1 << 20), max_size=6),
+)
+def test_damaged_bytes_are_told_as_the_general_reader_reads_them(stream, damages, places):
+    data = b"".join(sent for sent, _ in stream)
+    for place, new, gone in damages:
+        start = place % (len(data) + 1)
+        data = data[:start] + new + data[start + gone :]
+    chunks = cut(data, places)
+    notes, expected = heard(chunks), heard(chunks, General)
+    assert type(notes.cause) is type(expected.cause)
+    assert notes.told == expected.told[: len(notes.told)]
+    assert notes.cause is not None or len(notes.told) == len(expected.told)
+
+
+class Counting(KeyspaceFeed):
+    """Counts the frames that the general reader takes."""
+
+    taken = 0
+
+    def _take(self, frame):
+        Counting.taken += 1
+        super()._take(frame)
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 16, 1 << 20])
+@pytest.mark.parametrize(
+    "odd", [frame(b"message", CANARY, b"hincrby"), frame(b"pmessage", PATTERNS[0], PREFIX + b"x" * 600, b"del")]
+)
+def test_what_follows_an_odd_frame_is_cut_again(odd, size, monkeypatch):
+    monkeypatch.setattr(Counting, "taken", 0)
+    usual = b"".join(
+        frame(b"pmessage", PATTERNS[0], PREFIX + b"1Wsp:2Dest:user:email:%d" % n, b"hset") for n in range(2000)
+    )
+    data = usual + odd + usual
+    notes = heard([data[start : start + size] for start in range(0, len(data), size)], Counting)
+    assert len(notes.told) == 4001
+    assert Counting.taken <= 3
+
+
+def test_a_stream_of_odd_frames_is_taken_in_one_go(monkeypatch):
+    monkeypatch.setattr(Counting, "taken", 0)
+    odd = frame(b"pmessage", PATTERNS[0], PREFIX + b"x" * 600, b"del")
+    assert len(heard([odd * 300], Counting).told) == Counting.taken == 300
+
+
 @given(streams)
 def test_one_byte_at_a_time(stream):
     data = b"".join(sent for sent, _ in stream[:4])
@@ -132,9 +196,17 @@ def test_the_cutter_agrees_with_hiredis(stream):
     assert len(data) - len(found.rest) == sum(len(sent) for sent, _ in stream[: len(taken)])
 
 
-def test_usual_events_never_reach_the_general_reader():
+@pytest.mark.parametrize("names", [[b"hset"], [b"hset", b"expire"], [b"of-%d" % n for n in range(99)]])
+@pytest.mark.parametrize("patterns", [PATTERNS[:1], PATTERNS])
+def test_usual_events_never_reach_the_general_reader(names, patterns):
     data = b"".join(
-        frame(b"pmessage", PATTERNS[n % 2], PREFIX + b"1Wsp:2Dest:user:email:%d" % n, b"hset") for n in range(500)
+        frame(
+            b"pmessage",
+            patterns[n % len(patterns)],
+            PREFIX + b"1Wsp:2Dest:user:email:%d" % 7 ** (n % 20),
+            names[n // 2 % len(names)],
+        )
+        for n in range(500)
     )
     found = Cutter(dict.fromkeys(PATTERNS, PREFIX)).cut(data)
     assert found.rest == b""
