@@ -51,7 +51,7 @@ class Subscribers:
     def changed(self, keys: Iterable[bytes]) -> None:
         """Events named these keys."""
         by_key = self._by_key
-        for key in keys:
+        for key in filter(by_key.__contains__, keys):
             for changes in by_key.get(key, ()):
                 changes.tell(key)
 
