@@ -117,14 +117,9 @@ class Face:
             raise InvalidIdentity("values must be an iterable of ids, not one id: pass [value]", member="value")
         values = list(given)
         target = self._engine.target(destination)
-        if destination is None and model is None and kind is None:
-            found, missing = self._hits.get_many(entity, id_type, values)
-            if not missing:
-                return found, {}
-        else:
-            found, missing = {}, values
-            if self._sampler is not None:
-                self._sampler.looked_up(entity, id_type, values, destination)
+        found, missing = self._hits.get_many(entity, id_type, values, destination, model, kind)
+        if not missing:
+            return found, {}
         identities = {value: target.identity(entity, id_type, value) for value in missing}
         return {**dict.fromkeys(values), **found}, identities
 

@@ -2,7 +2,8 @@
 
 Functions here are closures, because a cell is the cheapest thing that Python can load, and they take no lock: an entry
 is never changed under a reader in a way that matters. They read it in the order that its class asks for: the deadline,
-the data, the lease. Whatever is not a plain hit goes to ``slow``, which knows all the rest.
+the data, the lease. Whatever is not a plain hit goes to ``slow``, which knows all the rest. Hits are counted in floats,
+which Python adds faster than integers and which are exact up to 2**53.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ class Hits:
     """The ``get`` of one client: ``get(entity, id_type, value)`` from the tree of its default destination.
 
     ``trees`` are those of all destinations by id, for lookups that name one. ``slow`` takes ``(entity, id_type, value,
-    destination, model, type, timeout)``. ``get_many(entity, id_type, values)`` gives what is cached, by value, and the
-    values that are not. The trees can be replaced while lookups run; from then on hits are counted anew.
+    destination, model, type, timeout)``. ``get_many(entity, id_type, values, destination, model, type)`` gives what is
+    cached, by value, and the values that are not. The trees can be replaced while lookups run; from then on hits are
+    counted anew.
     """
 
     def __init__(self, slow: Callable[..., Any], tree: Tree, trees: Mapping[str, Tree]) -> None:
         special, rebind_special, count_special = _special(slow, tree, trees)
         self.get, rebind_one, count_one = _one(slow, special, tree)
-        self.get_many, rebind_many, count_many = _many(tree)
+        self.get_many, rebind_many, count_many = _many(tree, trees)
         self._rebind = (rebind_one, rebind_many, rebind_special)
         self._count = (count_one, count_many, count_special)
 
@@ -53,7 +55,7 @@ class Hits:
 
         def rebind(tree: Tree, trees: Mapping[str, Tree]) -> None:
             one(tree)
-            many(tree)
+            many(tree, trees)
             special(tree, trees)
 
         return rebind
@@ -67,7 +69,7 @@ def _one(
     slow: Callable[..., Any], special: Callable[..., Any], tree: Tree
 ) -> tuple[Callable[..., Any], Callable[[Tree], None], Callable[[], int]]:
     clock = time.monotonic
-    hits = 0
+    hits = 0.0
 
     # Types declare the last four as keywords only; Python calls a function without such keywords faster.
     def get(
@@ -88,7 +90,7 @@ def _one(
                 if now < entry.lease.until:
                     if not entry.used:
                         entry.used = True
-                    hits += 1
+                    hits += 1.0
                     return data
         except (KeyError, TypeError):
             pass
@@ -98,9 +100,9 @@ def _one(
 
     def rebind(new: Tree) -> None:
         nonlocal tree, hits
-        tree, hits = new, 0
+        tree, hits = new, 0.0
 
-    return get, rebind, lambda: hits
+    return get, rebind, lambda: int(hits)
 
 
 def _special(
@@ -108,7 +110,7 @@ def _special(
 ) -> tuple[Callable[..., Any], Callable[[Tree, Mapping[str, Tree]], None], Callable[[], int]]:
     """Hits of callers who name a destination, or want one model, or a type of their own."""
     clock = time.monotonic
-    hits = 0
+    hits = 0.0
 
     def get(
         entity: str,
@@ -129,31 +131,36 @@ def _special(
             data: Any = entry.data
             if now < entry.lease.until:
                 entry.used = True
-                hits += 1
-                if data is None:
-                    return None
-                if kind is None:
-                    return data if model is None else data.get(model)
-                return decode_model(data if isinstance(data, bytes) else data.json, model, kind)
+                hits += 1.0
+                return _shaped(data, model, kind)
         return slow(entity, id_type, value, destination, model, kind, timeout)
 
     def rebind(new: Tree, all_new: Mapping[str, Tree]) -> None:
         nonlocal tree, trees, hits
-        tree, trees, hits = new, all_new, 0
+        tree, trees, hits = new, all_new, 0.0
 
-    return get, rebind, lambda: hits
+    return get, rebind, lambda: int(hits)
 
 
 def _many(
-    tree: Tree,
-) -> tuple[Callable[..., tuple[dict[str, Any], list[str]]], Callable[[Tree], None], Callable[[], int]]:
+    tree: Tree, trees: Mapping[str, Tree]
+) -> tuple[
+    Callable[..., tuple[dict[str, Any], list[str]]], Callable[[Tree, Mapping[str, Tree]], None], Callable[[], int]
+]:
     clock = time.monotonic
-    hits = 0
+    hits = 0.0
 
-    def get_many(entity: str, id_type: str, values: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    def get_many(
+        entity: str,
+        id_type: str,
+        values: Iterable[str],
+        destination: str | None = None,
+        model: str | None = None,
+        kind: Any = None,
+    ) -> tuple[dict[str, Any], list[str]]:
         nonlocal hits
         try:
-            entries = tree[entity][id_type]
+            entries = (tree if destination is None else trees[destination])[entity][id_type]
         except (KeyError, TypeError):
             return {}, list(values)
         found: dict[str, Any] = {}
@@ -162,7 +169,7 @@ def _many(
         for value in values:
             try:
                 entry = entries[value]
-                if now < entry.ready_until:
+                if now < (entry.ready_until if kind is None else entry.expires):
                     data = entry.data
                     if now < entry.lease.until:
                         if not entry.used:
@@ -173,13 +180,24 @@ def _many(
                 pass
             missing.append(value)
         hits += len(found)
+        if model is not None or kind is not None:
+            found = {value: _shaped(data, model, kind) for value, data in found.items()}
         return found, missing
 
-    def rebind(new: Tree) -> None:
-        nonlocal tree, hits
-        tree, hits = new, 0
+    def rebind(new: Tree, all_new: Mapping[str, Tree]) -> None:
+        nonlocal tree, trees, hits
+        tree, trees, hits = new, all_new, 0.0
 
-    return get_many, rebind, lambda: hits
+    return get_many, rebind, lambda: int(hits)
+
+
+def _shaped(data: Any, model: str | None, kind: Any) -> Any:
+    """An entry's data as its caller wants it: the profile, one model of it, or either as a type."""
+    if data is None:
+        return None
+    if kind is None:
+        return data if model is None else data.get(model)
+    return decode_model(data if isinstance(data, bytes) else data.json, model, kind)
 
 
 class BoundHits:
@@ -187,7 +205,7 @@ class BoundHits:
 
     def __init__(self, slow: Callable[[str], Any], entries: dict[str, Entry]) -> None:
         clock = time.monotonic
-        hits = 0
+        hits = 0.0
 
         def lookup(value: str) -> Any:
             nonlocal hits
@@ -199,7 +217,7 @@ class BoundHits:
                     if now < entry.lease.until:
                         if not entry.used:
                             entry.used = True
-                        hits += 1
+                        hits += 1.0
                         return data
             except (KeyError, TypeError):
                 pass
@@ -207,10 +225,10 @@ class BoundHits:
 
         def rebind(new: dict[str, Entry]) -> None:
             nonlocal entries, hits
-            entries, hits = new, 0
+            entries, hits = new, 0.0
 
         def count() -> int:
-            return hits
+            return int(hits)
 
         self.lookup = lookup
         self.rebind = rebind
@@ -222,7 +240,7 @@ class JsonHits:
 
     def __init__(self, trees: Mapping[str, Tree]) -> None:
         clock = time.monotonic
-        hits = 0
+        hits = 0.0
 
         def peek(destination: str, entity: str, id_type: str, value: str) -> EncodedProfile | None:
             nonlocal hits
@@ -238,16 +256,16 @@ class JsonHits:
             if now >= entry.lease.until:
                 return None
             entry.used = True
-            hits += 1
+            hits += 1.0
             raw = data if type(data) is bytes else b"{}" if data is None else data.json  # type: ignore[union-attr]
             return EncodedProfile(raw, data is not None, now - expires + entry.life, expires - now)
 
         def rebind(new: Mapping[str, Tree]) -> None:
             nonlocal trees, hits
-            trees, hits = new, 0
+            trees, hits = new, 0.0
 
         def count() -> int:
-            return hits
+            return int(hits)
 
         self.peek = peek
         self.rebind = rebind

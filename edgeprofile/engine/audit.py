@@ -69,10 +69,17 @@ class Sampler:
                 self.looked_up(entity, id_type, (value,), destination)
             return get(entity, id_type, value, destination, model, type, timeout)
 
-        def watched_get_many(entity: str, id_type: str, values: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+        def watched_get_many(
+            entity: str,
+            id_type: str,
+            values: Iterable[str],
+            destination: str | None = None,
+            model: str | None = None,
+            kind: Any = None,
+        ) -> tuple[dict[str, Any], list[str]]:
             wanted = tuple(values)
-            self.looked_up(entity, id_type, wanted, None)
-            return get_many(entity, id_type, wanted)
+            self.looked_up(entity, id_type, wanted, destination)
+            return get_many(entity, id_type, wanted, destination, model, kind)
 
         def watched_peek(destination: str, entity: str, id_type: str, value: str) -> EncodedProfile | None:
             self.looked_up(entity, id_type, (value,), destination)

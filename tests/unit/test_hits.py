@@ -54,6 +54,39 @@ def test_a_hit_is_found_counted_and_marked_without_the_lock(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_many_hits_are_found_counted_and_marked_without_the_lock(way):
+    people = {name: {"m": {"n": 1}} for name in ("ada", "bob")}
+    asked = ("user", "email", ["ada", "bob", "eve"])
+    with client_of(people) as client, ThreadPoolExecutor(1) as pool:
+        client.get_many(*asked)
+        client.get_many(*asked, model="m")
+        entry_of(client).used = False
+        before = client.stats()
+        with client._engine.lock:
+            found = pool.submit(client.get_many, *asked, **WAYS[way]).result(5)
+        assert list(found.items()) == [("ada", FOUND[way]), ("bob", FOUND[way]), ("eve", None)]
+        assert entry_of(client).used
+        assert (client.stats().hits, client.stats().misses) == (before.hits + 3, before.misses)
+
+
+def test_of_many_only_those_are_read_that_are_not_cached():
+    people = {name: {"m": {"n": 1}} for name in ("ada", "bob", "eve")}
+    with client_of(people) as client:
+        client.get("user", "email", "bob", model="m", type=Score)
+        found = client.get_many("user", "email", ["ada", "bob", "eve"], model="m", type=Score)
+        assert list(found.items()) == [("ada", Score(1)), ("bob", Score(1)), ("eve", Score(1))]
+        assert isinstance(entry_of(client, "bob").data, bytes)
+        assert (client.stats().hits, client.stats().misses) == (1, 3)
+
+
+def test_a_type_that_does_not_fit_is_said_of_many_hits_as_of_misses():
+    with client_of({"ada": {"m": {"n": "one"}}}) as client:
+        for _ in range(2):
+            with pytest.raises(TraitsMismatch, match="model 'm'"):
+                client.get_many("user", "email", ["ada"], model="m", type=Score)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_what_is_known_to_be_absent_is_a_hit_too(way):
     with client_of({}) as client, ThreadPoolExecutor(1) as pool:
         client.get(*ADA)
