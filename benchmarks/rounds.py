@@ -5,7 +5,7 @@ Figures compare contenders round by round (neighbours in time), and report the m
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from pytest_benchmark.stats import Stats
@@ -13,6 +13,8 @@ from pytest_benchmark.stats import Stats
 from benchmarks.children import Child
 
 FIRST_GUESS = 50
+
+T = TypeVar("T")
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ def seconds_per_lookup(
     return costs
 
 
-def rotated(names: Sequence[str], by: int) -> list[str]:
+def rotated(names: Sequence[T], by: int) -> list[T]:
     """The names, starting with another one each round."""
     start = by % len(names)
     return [*names[start:], *names[:start]]

@@ -50,7 +50,7 @@ def _warmed(spec: Spec) -> Iterator[Callable[..., Any]]:
     from edgeprofile import get
 
     edgeprofile.configure(edgeprofile.Client(configuration(spec)).config)
-    get("user", "email", data.identity(0))
+    get("user", "email", "nobody")  # connects; what is read before the feed is live does not live long
     _wait_until_live(edgeprofile.stats)
     for some in chunks(data.identities(spec["entries"])):
         edgeprofile.get_many("user", "email", some)

@@ -1,33 +1,46 @@
 """The garbage collector's pauses: a full collection among few cached profiles and among many."""
 
+from contextlib import ExitStack
+
 from benchmarks import servers
 from benchmarks.bench import Bench, server_spec
-from benchmarks.rounds import spread
+from benchmarks.rounds import ratio, rotated
 from benchmarks.rows import at_most, times_the_cost
 
 OURS = "edgeprofile:collected"
 BARE = "dictionary:collected"
 FEW = 1_000
 
+Pauses = dict[tuple[str, int], list[float]]
+
 
 def measure(bench: Bench) -> None:
     entries = bench.settings.entries
-    pauses = {many: _pauses(bench, many) for many in (FEW, entries)}
-    ours, bare = ({many: found.get(name) for many, found in pauses.items()} for name in (OURS, BARE))
-    if ours[FEW] and ours[entries]:
+    pauses = _pauses(bench, entries)
+    if (OURS, FEW) in pauses and (OURS, entries) in pauses:
         name = f"full garbage collection, {entries:,} cached profiles"
-        bench.add(
-            times_the_cost(name, ours[entries], ours[FEW], at_most(1.25), f"{FEW:,} of them", _bare(bare, entries))
-        )
+        ours, few = pauses[OURS, entries], pauses[OURS, FEW]
+        bench.add(times_the_cost(name, ours, few, at_most(1.25), f"{FEW:,} of them", _bare(pauses, entries)))
 
 
-def _bare(bare: dict[int, list[float] | None], entries: int) -> str:
-    few, many = bare[FEW], bare[entries]
-    return f"plain dicts: {spread(many).median / spread(few).median:.3g} x" if few and many else ""
+def _bare(pauses: Pauses, entries: int) -> str:
+    few, many = pauses.get((BARE, FEW)), pauses.get((BARE, entries))
+    return f"plain dicts: {ratio(many, few).median:.3g} x" if few and many else ""
 
 
-def _pauses(bench: Bench, entries: int) -> dict[str, list[float]]:
-    with servers.valkey() as server:
+def _pauses(bench: Bench, entries: int) -> Pauses:
+    """Seconds of each pause, by contender and profiles; few and many take turns, so that the machine is the same."""
+    pauses: Pauses = {}
+    with servers.valkey() as server, ExitStack() as stack:
         servers.fill(server, entries)
-        with bench.contenders([BARE, OURS], "collected", **server_spec(server), entries=entries) as present:
-            return {name: child.ask({"rounds": bench.settings.rounds})["seconds"] for name, child in present.items()}
+        present = {
+            (name, many): child
+            for many in (FEW, entries)
+            for name, child in stack.enter_context(
+                bench.contenders([BARE, OURS], "collected", **server_spec(server), entries=many)
+            ).items()
+        }
+        for number in range(bench.settings.rounds):
+            for each in rotated(list(present), number):
+                pauses.setdefault(each, []).extend(present[each].ask({"rounds": 1})["seconds"])
+    return pauses
