@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import baseline, data, serving
+from benchmarks import baseline, data, protocol, serving
 from benchmarks.children import ContenderFailed
 from benchmarks.figures import staleness
 from benchmarks.page.scales import decades, seconds
@@ -32,6 +32,34 @@ def test_zipf_asks_for_few_ids_often_and_loop_for_each_once():
     popular = Counter(Trace("zipf", IDS, length=20_000).take(20_000))
     assert popular.most_common(1)[0][1] > 20 * 20_000 / len(IDS)
     assert set(Counter(Trace("loop", IDS, length=1_000).take(1_000)).values()) == {1}
+
+
+def test_hot_ids_are_neighbours():
+    first, *others = Trace("hot", IDS, length=100).take(100)
+    assert [first, *others] == IDS[IDS.index(first) :][:100]
+
+
+def timed_lookups(monkeypatch, **request):
+    """A round of 5,500 lookups of a microsecond each, of which the 2,500th stands still for a second."""
+    now, done = 0.0, 0
+
+    def run(ids):
+        nonlocal now, done
+        now += len(ids) * 1e-6 + (1.0 if done <= 2_500 < done + len(ids) else 0.0)
+        done += len(ids)
+
+    monkeypatch.setattr(protocol.time, "perf_counter", lambda: now)
+    return protocol.lookups({"entries": 10}, run)({"trace": "loop", "operations": 5_500, **request})
+
+
+def test_an_interruption_is_not_taken_for_the_lookups_that_it_met(monkeypatch):
+    found = timed_lookups(monkeypatch, slice=1_000)
+    assert (found["operations"], found["seconds"]) == (5_000, pytest.approx(5e-3))
+
+
+def test_a_round_that_is_not_sliced_counts_all_that_happened(monkeypatch):
+    found = timed_lookups(monkeypatch)
+    assert (found["operations"], found["seconds"]) == (5_500, pytest.approx(1.0055))
 
 
 def test_a_ratio_compares_neighbouring_rounds_whatever_the_machine_did_in_between():
