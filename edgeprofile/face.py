@@ -79,8 +79,9 @@ class Face:
 
         Raises `InvalidIdentity`, `UnknownDestination`, `AmbiguousDestination`, `TraitsMismatch`.
         """
-        if self._sampler is not None:
-            self._sampler.looked_up(entity, id_type, (value,), destination)
+        found, missing = self._hits.get_many(entity, id_type, (value,), destination, model, type)
+        if not missing:
+            return found[value]
         answer = self._engine.peek(self._identity(entity, id_type, value, destination))
         return None if answer is None else self._present(answer, model, type)
 

@@ -85,13 +85,15 @@ def _one(
         try:
             entry = tree[entity][id_type][value]
             now = clock()
-            if now < entry.ready_until and model is None and destination is None and type is None:
-                data = entry.data
+            if now < entry.ready_until and destination is None and type is None:
+                data: Any = entry.data
                 if now < entry.lease.until:
                     if not entry.used:
                         entry.used = True
                     hits += 1.0
-                    return data
+                    if model is None or data is None:
+                        return data
+                    return data.get(model)
         except (KeyError, TypeError):
             pass
         if model is None and destination is None and type is None:
@@ -108,7 +110,7 @@ def _one(
 def _special(
     slow: Callable[..., Any], tree: Tree, trees: Mapping[str, Tree]
 ) -> tuple[Callable[..., Any], Callable[[Tree, Mapping[str, Tree]], None], Callable[[], int]]:
-    """Hits of callers who name a destination, or want one model, or a type of their own."""
+    """Hits of callers who name a destination, or want a type of their own."""
     clock = time.monotonic
     hits = 0.0
 

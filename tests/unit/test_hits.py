@@ -69,6 +69,26 @@ def test_many_hits_are_found_counted_and_marked_without_the_lock(way):
         assert (client.stats().hits, client.stats().misses) == (before.hits + 3, before.misses)
 
 
+def test_a_peek_at_what_is_cached_waits_for_nobody():
+    with client_of({"ada": {"m": {"n": 1}}}) as client, ThreadPoolExecutor(1) as pool:
+        client.get(*ADA)
+        entry_of(client).used = False
+        hits = client.stats().hits
+        with client._engine.lock:
+            assert pool.submit(client.peek, *ADA).result(5) == {"m": {"n": 1}}
+        assert entry_of(client).used
+        assert client.stats().hits == hits + 1
+
+
+def test_a_peek_decodes_what_nobody_has_wanted_decoded_yet():
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        client.get(*ADA, model="m", type=Score)
+        hits = client.stats().hits
+        assert client.peek(*ADA) == {"m": {"n": 1}}
+        assert client.peek(*ADA, destination="2Dest", model="m", type=Score) == Score(1)
+        assert client.stats().hits == hits + 2
+
+
 def test_of_many_only_those_are_read_that_are_not_cached():
     people = {name: {"m": {"n": 1}} for name in ("ada", "bob", "eve")}
     with client_of(people) as client:
