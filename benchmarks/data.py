@@ -41,6 +41,11 @@ def text(index: int, size: int = 20) -> str:
     return json.dumps(traits(index, size), separators=(",", ":"))
 
 
+def document(index: int, size: int = 20) -> str:
+    """The whole profile as JSON, encoded as it is cached and served: its one model with its traits."""
+    return f'{{"{MODEL}":{text(index, size)}}}'
+
+
 def _window(number: int) -> str:
     return f"_{number // _KINDS * 30}d" if number >= _KINDS else ""
 

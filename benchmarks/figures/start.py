@@ -71,9 +71,9 @@ def memory(bench: Bench) -> None:
 
 def _weigh(bench: Bench, name: str, child: Child, entries: int) -> None:
     found = child.ask({})
-    encoded = sum(len(data.text(index)) for index in range(entries)) / entries
+    encoded = sum(len(data.document(index)) for index in range(entries)) / entries
     each = found["bytes"] / entries
-    note = f"{title(name)}: {each:,.0f} bytes each, {encoded:,.0f} of them the profile's JSON; its own count {found['counted']}"
+    note = f"{title(name)}: {each:,.0f} bytes each, {encoded:,.0f} of them the encoded profile; its own count {found['counted']}"
     bench.add(
         quantity("memory beyond the encoded profile, 20 traits", [each - encoded], "bytes", at_most(300), note),
         quantity(f"warming {entries:,} profiles", [found["seconds"]], "s", at_most(5)),

@@ -15,6 +15,7 @@ from benchmarks.report import cells
 from benchmarks.rounds import ratio, rotated
 from benchmarks.rows import Result, at_least, at_most, times_faster, times_the_cost, times_the_rate
 from benchmarks.traces import TRACES, Trace
+from edgeprofile.profile import encode_hash
 
 SECOND = 1_000_000_000
 IDS = data.identities(1_000)
@@ -50,6 +51,11 @@ def timed_lookups(monkeypatch, **request):
 
     monkeypatch.setattr(protocol.time, "perf_counter", lambda: now)
     return protocol.lookups({"entries": 10}, run)({"trace": "loop", "operations": 5_500, **request})
+
+
+def test_the_encoded_profile_that_memory_is_held_against_is_the_one_that_is_cached():
+    text = data.text(7).encode()
+    assert data.document(7).encode() == encode_hash([data.MODEL.encode(), text]).json
 
 
 def test_an_interruption_is_not_taken_for_the_lookups_that_it_met(monkeypatch):
