@@ -6,9 +6,9 @@ import binascii
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
 
-__all__ = ["SLOTS", "Address", "Claims", "SlotMap", "slot", "tag_in"]
+__all__ = ["SLOTS", "Address", "Claims", "SlotMap", "slot", "slots_after", "tag_in"]
 
 SLOTS: Final = 16_384
 
@@ -23,6 +23,16 @@ def slot(key: bytes) -> int:
         if end > start + 1:
             key = key[start + 1 : end]
     return binascii.crc_hqx(key, 0) % SLOTS
+
+
+def slots_after(prefix: bytes) -> Callable[[bytes], int]:
+    """The slot of a key by what follows this prefix: as `slot`, for many keys that begin alike."""
+    begun = binascii.crc_hqx(prefix, 0)
+
+    def of(rest: bytes) -> int:
+        return slot(prefix + rest) if b"{" in rest else binascii.crc_hqx(rest, begun) % SLOTS
+
+    return of if b"{" not in prefix else lambda rest: slot(prefix + rest)
 
 
 def tag_in(slots: Container[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeprofile.core.slots import Claims, slot, tag_in
+from edgeprofile.core.slots import Claims, slots_after, tag_in
 from edgeprofile.core.tenure import Departed, Tenure
 from edgeprofile.errors import ConfigurationError, ProtocolViolation, ServerRefused
 from edgeprofile.store.refusals import refusal
@@ -61,13 +61,13 @@ class Ownership:
         keeper = self._node.keeper
         lease = keeper.authority.lease
         for target in self._targets:
-            key = target.layout.key
             for entries in self._spaces(keeper.cache.tree(target.id)):
+                slot_of = slots_after(target.layout.key(*entries[0].home[1:], "?")[:-1])
                 for start in range(0, len(entries), _CHUNK):
                     doomed = [
                         entry
                         for entry in entries[start : start + _CHUNK]
-                        if entry.lease is lease and slot(key(*entry.home[1:], entry.value)) in lost
+                        if entry.lease is lease and slot_of(entry.value.encode()) in lost
                     ]
                     with self._lock:
                         for entry in doomed:
@@ -81,7 +81,8 @@ class Ownership:
         for entries in spaces:
             with self._lock:
                 found = list(entries.values())
-            yield found
+            if found:
+                yield found
 
     @property
     def tag(self) -> str:

@@ -1,8 +1,10 @@
 """What a node says of itself, and the map of the slots."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgeprofile.core.slots import SLOTS, Claims, SlotMap, slot, tag_in
+from edgeprofile.core.slots import SLOTS, Claims, SlotMap, slot, slots_after, tag_in
 
 ME = b"e7d1 10.0.0.1:30001@31001,hostname1 myself,master - 0 1426238316232 7 connected 0-2 5 [1->-0292] [77-<-6ec2]\n"
 OTHER = b"0292 10.0.0.2:30002@31002,hostname2 master - 0 1426238317239 3 connected 6-16383\n"
@@ -38,6 +40,12 @@ def test_a_tag_leads_to_its_slots():
     assert slot(b"x{" + tag_in({77}).encode() + b"}") == 77
     with pytest.raises(LookupError):
         tag_in(())
+
+
+@given(st.tuples(*[st.text(alphabet="a{}:", max_size=6).map(str.encode)] * 2))
+def test_slots_after_a_prefix_are_those_of_the_whole_keys(parts):
+    prefix, rest = parts
+    assert slots_after(prefix)(rest) == slot(prefix + rest)
 
 
 def test_a_map_is_corrected_one_slot_at_a_time():
