@@ -1,30 +1,22 @@
 """Write the diagram of the feed's phases into docs/coherence.md, from the machine's own table.
 
-It stands between ``<!-- phases -->`` and ``<!-- /phases -->``. With ``--check`` nothing is written, and the exit code
-is 1 if something would be.
+``python -m docs.phases``; with ``--check`` nothing is written, and the exit code is 1 if something would be.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
+from docs.blocks import bring
 from edgeprofile.core.coherence import TRANSITIONS, Phase
 
 PAGE = Path(__file__).resolve().parent / "coherence.md"
 
-_BLOCK = re.compile(r"(<!-- phases -->\n).*?(<!-- /phases -->)", re.DOTALL)
-
 
 def main(arguments: list[str]) -> int:
     """Bring the page up to date, or look whether it is."""
-    before = PAGE.read_text(encoding="utf-8")
-    after = _BLOCK.sub(lambda found: f"{found[1]}{diagram()}{found[2]}", before)
-    if "--check" in arguments:
-        return int(before != after)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
+    return bring(PAGE, {"phases": diagram()}, check="--check" in arguments)
 
 
 def diagram() -> str:

@@ -1,6 +1,6 @@
 """Write the tables of docs/scale.md: what the feed was measured to cost Redis, and what follows for fleets.
 
-``--results FILE`` takes the measurements over from a run of the benchmarks into docs/scale.json. With ``--check``
+``python -m docs.scale``; ``--results FILE`` takes the measurements over from a run of the benchmarks into docs/scale.json. With ``--check``
 nothing is written, and the exit code is 1 if something would be.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from docs.blocks import bring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +27,6 @@ PODS_PER_NODE = 30
 BEATS = {"keyspace": 4 * 2, "tracking": 4 * 1}  # writes a second of each subscriber, at `maxStaleness` of one second
 FETCH = 2  # commands in a read
 MOST = 10_000_000
-
-_BLOCK = re.compile(r"(<!-- (measured|fleets|sync) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,8 @@ def main(arguments: list[str]) -> int:
     if options.results:
         MEASURED.write_text(json.dumps(_taken_over(json.loads(options.results.read_text())), indent=1) + "\n")
     measured = json.loads(MEASURED.read_text())
-    before = PAGE.read_text(encoding="utf-8")
     tables = {"measured": _measured, "fleets": _fleets, "sync": _syncs}
-    after = _BLOCK.sub(lambda found: found[1] + "\n".join(tables[found[2]](measured)) + "\n" + found[3], before)
-    if options.check:
-        return int(before != after)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
+    return bring(PAGE, {name: "\n".join([*rows(measured), ""]) for name, rows in tables.items()}, check=options.check)
 
 
 def _taken_over(run: Mapping[str, Any]) -> dict[str, Any]:

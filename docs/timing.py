@@ -1,17 +1,16 @@
 """Write the timing diagram into docs/coherence.md: a run of the machine itself, with what it said to each step.
 
-It stands between ``<!-- timing -->`` and ``<!-- /timing -->``. With ``--check`` nothing is written, and the exit code
-is 1 if something would be.
+``python -m docs.timing``; with ``--check`` nothing is written, and the exit code is 1 if something would be.
 """
 
 from __future__ import annotations
 
 import enum
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docs.blocks import bring
 from edgeprofile.core.cache import ProfileCache
 from edgeprofile.core.coherence import Authority
 from edgeprofile.core.keeper import Found, Identity, Keeper, Policy
@@ -25,7 +24,6 @@ PAGE = Path(__file__).resolve().parent / "coherence.md"
 BOUND = 1.0
 ADA = Identity("2Dest", "user", "email", "ada", (b"1Wsp:2Dest:user:email:ada",))
 
-_BLOCK = re.compile(r"(<!-- timing -->\n).*?(<!-- /timing -->)", re.DOTALL)
 _WIDTH = 29
 
 
@@ -42,12 +40,7 @@ class Lane(enum.Enum):
 
 def main(arguments: list[str]) -> int:
     """Bring the page up to date, or look whether it is."""
-    before = PAGE.read_text(encoding="utf-8")
-    after = _BLOCK.sub(lambda found: f"{found[1]}{diagram()}{found[2]}", before)
-    if "--check" in arguments:
-        return int(before != after)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
+    return bring(PAGE, {"timing": diagram()}, check="--check" in arguments)
 
 
 def diagram() -> str:

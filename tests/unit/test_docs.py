@@ -3,10 +3,11 @@
 import ast
 import builtins
 import re
-import runpy
 from pathlib import Path
 
 import pytest
+
+from docs import blocks, phases, scale, timing
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,13 +25,26 @@ PYTHON = [
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 
-@pytest.mark.parametrize("script", ["phases", "timing"])
-def test_diagrams_are_current(script):
-    assert runpy.run_path(str(ROOT / "docs" / f"{script}.py"))["main"](["--check"]) == 0
+@pytest.mark.parametrize("script", [phases, timing, scale], ids=lambda script: script.__name__)
+def test_what_a_script_writes_is_current(script):
+    assert script.main(["--check"]) == 0
 
 
-def test_the_tables_of_scale_follow_from_what_was_measured():
-    assert runpy.run_path(str(ROOT / "docs" / "scale.py"), run_name="scale")["main"](["--check"]) == 0
+def test_a_block_is_brought_up_to_date_and_nothing_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- b -->\nold\n<!-- /b -->\nc\n<!-- d -->\n<!-- /d -->\n", "utf-8")
+    assert blocks.bring(page, {"b": "new\n"}, check=True) == 1
+    assert "old" in page.read_text("utf-8")
+    assert blocks.bring(page, {"b": "new\n"}, check=False) == 0
+    assert page.read_text("utf-8") == "a\n<!-- b -->\nnew\n<!-- /b -->\nc\n<!-- d -->\n<!-- /d -->\n"
+    assert blocks.bring(page, {"b": "new\n"}, check=True) == 0
+
+
+def test_a_block_whose_marks_are_gone_is_not_passed_over(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("nothing here\n", "utf-8")
+    with pytest.raises(LookupError, match="'timing'"):
+        blocks.bring(page, {"timing": "new\n"}, check=True)
 
 
 def test_the_figures_of_the_readme_are_as_they_are_generated():
