@@ -43,7 +43,7 @@ format: $(STAMP)  ## let ruff write the layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds; ARGS=--write-baseline, ARGS=--check
+bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds; ARGS=--check, ARGS='--write-baseline --runs 5'
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 bench-report: $(STAMP)  ## charts of the last run: benchmarks/report.html and benchmarks/charts

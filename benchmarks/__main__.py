@@ -14,31 +14,46 @@ from benchmarks.children import Absent, ContenderFailed
 from benchmarks.figures import FIGURES, MAIN
 from benchmarks.rows import Missing, Result
 
+RUNS = 5
+FEWEST = 3
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs, 2 where it had no baseline."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     settings = QUICK if options.quick else FULL
-    about = machine.description()  # of the time before the first figure, for the load is not ours then
-    if options.check and not baseline.load().scores.get(settings.mode):
+    known = baseline.load()
+    if options.check and not known.rows.get(settings.mode):
         print(f"no baseline of a {settings.mode} run to check against: --write-baseline makes one", file=sys.stderr)
         return 2
     names = options.only or list(MAIN if options.quick else FIGURES)
-    found = report.report(settings, [_measured(name, settings) for name in names], about)
-    print("\n" + report.markdown(found))
-    report.write(found, _stem(options.quick, bool(options.only)))
+    runs = [_run(names, settings) for _ in range(options.runs if options.write_baseline else 1)]
+    print("\n" + report.markdown(runs[-1]))
+    report.write(runs[-1], _stem(options.quick, bool(options.only)))
     if options.write_baseline:
-        baseline.write(found)
-    return _checked(found, settings) if options.check else 0
+        baseline.write(runs)
+    return _checked(runs[-1], known) if options.check else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="EdgeProfile against its peers.")
     parser.add_argument("--quick", action="store_true", help="less data and fewer rounds, for CI")
     parser.add_argument("--only", action="append", choices=list(FIGURES), metavar="NAME", help=", ".join(FIGURES))
-    parser.add_argument("--check", action="store_true", help="fail if a ratio falls short of the baseline in two runs")
-    parser.add_argument("--write-baseline", action="store_true", help="make this run the baseline")
-    return parser
+    baselines = parser.add_mutually_exclusive_group()
+    baselines.add_argument("--check", action="store_true", help="fail if a ratio falls short of the baseline twice")
+    baselines.add_argument("--write-baseline", action="store_true", help="make so many runs the baseline")
+    parser.add_argument(
+        "--runs", type=int, default=RUNS, metavar="N", help=f"for --write-baseline; {RUNS} if not given"
+    )
+    options = parser.parse_args(arguments)
+    if options.runs < FEWEST:
+        parser.error(f"fewer than {FEWEST} runs do not tell how far they differ though nothing changed")
+    return options
+
+
+def _run(names: Sequence[str], settings: Settings) -> report.Report:
+    about = machine.description()  # of the time before the first figure, for the load is not ours then
+    return report.report(settings, [_measured(name, settings) for name in names], about)
 
 
 def _stem(quick: bool, partial: bool) -> str:  # noqa: FBT001
@@ -58,20 +73,25 @@ def _measured(name: str, settings: Settings) -> Result:
     return result
 
 
-def _checked(found: report.Report, settings: Settings) -> int:
-    known = baseline.load().scores.get(settings.mode, {})
-    first = _complaints(found.results, known)
+def _checked(found: report.Report, known: baseline.Baseline) -> int:
+    rows = known.rows[found.settings.mode]
+    for remark in baseline.remarks(found, known):
+        print(remark, file=sys.stderr)
+    first = _complaints(found.results, rows)
     for complaint in first.values():
         print(f"measuring again: {complaint}", file=sys.stderr)
-    again = [_measured(name, settings) for name in dict.fromkeys(complaint.figure for complaint in first.values())]
-    confirmed = [complaint for name, complaint in _complaints(again, known).items() if name in first]
+    figures = dict.fromkeys(complaint.figure for complaint in first.values())
+    again = [_measured(name, found.settings) for name in figures]
+    confirmed = [complaint for name, complaint in _complaints(again, rows).items() if name in first]
     for complaint in confirmed:
         print(f"in two runs: {complaint}", file=sys.stderr)
+    if not confirmed:
+        print(f"no ratio falls short of the baseline of {known.finished[:10]} in two runs", file=sys.stderr)
     return 1 if confirmed else 0
 
 
 def _complaints(
-    results: Sequence[Result], known: Mapping[str, float]
+    results: Sequence[Result], known: Mapping[str, baseline.Known]
 ) -> dict[tuple[str, str], baseline.Shortfall | baseline.Gap]:
     found: list[baseline.Shortfall | baseline.Gap] = [*baseline.shortfalls(results, known), *baseline.gaps(results)]
     return {(complaint.figure, complaint.row): complaint for complaint in found}

@@ -2,18 +2,15 @@
 
 import json
 from collections import Counter
-from functools import partial
 
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks import baseline, data, protocol, serving
-from benchmarks.children import ContenderFailed
+from benchmarks import data, protocol, serving
 from benchmarks.figures import staleness
 from benchmarks.page.scales import decades, seconds
 from benchmarks.report import cells
 from benchmarks.rounds import ratio, rotated
-from benchmarks.rows import Result, at_least, at_most, times_faster, times_the_cost, times_the_rate
+from benchmarks.rows import at_least, at_most, times_faster, times_the_cost
 from benchmarks.traces import TRACES, Trace
 from edgeprofile.profile import encode_hash
 
@@ -82,75 +79,6 @@ def test_costs_and_speed_are_turned_the_right_way():
     assert (cost.value.median, cost.met, cost.score) == (2.0, True, 0.5)
     assert (speed.value.median, speed.met, speed.score) == (150.0, True, 150.0)
     assert times_the_cost("hit", [4.0], [1.0], at_most(3), "dict").met is False
-
-
-def test_a_row_falls_short_only_beyond_the_tolerance():
-    def result(ours):
-        return Result(figure="hit", title="", rows=[times_the_cost("hit", [ours], [1.0], at_most(3), "dict")])
-
-    known = baseline.scores([result(2.0)])
-    assert not baseline.shortfalls([result(2.3)], known)
-    (short,) = baseline.shortfalls([result(2.4)], known)
-    assert "17% short" in str(short)
-
-
-def test_a_ratio_without_a_target_is_judged_as_well():
-    def result(ours):
-        return Result(figure="hit", title="", rows=[times_the_rate("sidecar", [ours], [1.0], None, "webdis")])
-
-    known = baseline.scores([result(2.0)])
-    assert known == {"sidecar / webdis": 2.0}
-    assert not baseline.shortfalls([result(3.0)], known)
-    assert baseline.shortfalls([result(1.6)], known)
-
-
-def test_a_note_is_no_part_of_the_name_by_which_a_row_is_known():
-    row = times_the_cost("p99", [1.0], [1.0], None, "bare", note="24,517/s")
-    assert list(baseline.scores([Result(figure="half", title="", rows=[row])])) == ["p99 / bare"]
-    assert cells(row).peer == "bare: 1 s; 24,517/s"
-
-
-def fails(_bench):
-    raise ContenderFailed("it ended")
-
-
-def lacks(bench, ours):
-    bench.miss("somebody", "pip cannot install it", ours=ours)
-
-
-def short(bench):
-    bench.add(times_the_cost("hit", [3.0], [1.0], None, "dict"))
-
-
-def good(bench):
-    bench.add(times_the_cost("hit", [2.0], [1.0], None, "dict"))
-
-
-@pytest.mark.parametrize(
-    ("measure", "known", "code", "runs"),
-    [
-        (good, True, 0, 1),
-        (good, False, 2, 0),
-        (short, True, 1, 2),
-        (fails, True, 1, 2),
-        (partial(lacks, ours=True), True, 1, 2),
-        (partial(lacks, ours=False), True, 0, 1),
-    ],
-)
-def test_a_check_forgives_the_absence_of_others_alone(monkeypatch, measure, known, code, runs):
-    calls = []
-
-    def measured(bench):
-        calls.append(bench)
-        measure(bench)
-
-    monkeypatch.setattr(command, "MAIN", {"hit": ("A hit", measured)})
-    monkeypatch.setattr(command, "FIGURES", {"hit": ("A hit", measured)})
-    monkeypatch.setattr(command.report, "write", lambda *_: None)
-    scores = {"quick": {"hit / dict": 0.5}} if known else {}
-    monkeypatch.setattr(baseline, "load", lambda: baseline.Baseline(machine={}, scores=scores))
-    assert command.main(["--quick", "--check"]) == code
-    assert len(calls) == runs
 
 
 def test_staleness_is_the_time_from_the_acknowledgement_to_the_last_older_read():

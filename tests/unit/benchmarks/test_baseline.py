@@ -1,0 +1,210 @@
+"""The committed baseline: what it takes from several runs, and how a new run is judged by it."""
+
+from functools import partial
+
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import baseline, report
+from benchmarks.bench import FULL, QUICK
+from benchmarks.children import ContenderFailed
+from benchmarks.report import cells
+from benchmarks.rows import Result, at_most, quantity, times_the_cost, times_the_rate
+
+HERE = {"cpu": "A processor", "cores": "2", "load": "0.4"}
+THEINE = {"theine": {"python": "3.11.7", "theine": "2.0.0"}}
+
+
+def result(cost, figure="hit", name="hit", peer="dict", versions=None):
+    """A figure with one ratio: our cost as a multiple of the peer's."""
+    row = times_the_cost(name, [cost], [1.0], at_most(3), peer)
+    return Result(figure=figure, title="", rows=[row], versions=versions or {})
+
+
+def run(*results, settings=QUICK, about=HERE):
+    return report.report(settings, results, about)
+
+
+def judged(known, cost):
+    return baseline.shortfalls([result(cost)], known)
+
+
+def test_a_row_falls_short_only_beyond_the_tolerance():
+    known = baseline.known([[result(2.0)]] * 3)
+    assert not judged(known, 2.3)
+    (short,) = judged(known, 2.4)
+    assert "17% short" in str(short)
+
+
+def test_a_quiet_row_is_compared_with_the_lower_quartile_of_its_runs():
+    known = baseline.known([[result(cost)] for cost in (1.96, 1.98, 2.0, 2.02, 2.1)])
+    row = known["hit / dict"]
+    assert (row.median, row.low, row.worst, row.runs) == (1 / 2.0, 1 / 2.02, 1 / 2.1, 5)
+    assert not row.noisy
+    assert not judged(known, 2.02 / 0.851)
+    assert judged(known, 2.02 / 0.849)
+
+
+def test_a_row_that_differs_from_run_to_run_is_compared_with_its_worst():
+    known = baseline.known([[result(cost)] for cost in (1.1, 1.2, 1.3, 1.6, 1.7)])
+    row = known["hit / dict"]
+    assert row.noisy
+    assert row.spread == pytest.approx(1 - 1.3 / 1.7)
+    assert not judged(known, 1.7)
+    assert not judged(known, 1.7 / 0.851)
+    assert judged(known, 1.7 / 0.849)
+
+
+def test_noise_upwards_makes_no_row_noisy():
+    known = baseline.known([[result(cost)] for cost in (1.0, 1.99, 2.0, 2.0, 2.02)])
+    assert not known["hit / dict"].noisy
+
+
+def test_a_ratio_without_a_target_is_judged_as_well():
+    def rate(ours):
+        return Result(figure="sidecar", title="", rows=[times_the_rate("sidecar", [ours], [1.0], None, "webdis")])
+
+    known = baseline.known([[rate(2.0)]] * 3)
+    assert known["sidecar / webdis"].reference == 2.0
+    assert not baseline.shortfalls([rate(3.0)], known)
+    assert baseline.shortfalls([rate(1.6)], known)
+
+
+def test_a_note_is_no_part_of_the_name_by_which_a_row_is_known():
+    row = times_the_cost("p99", [1.0], [1.0], None, "bare", note="24,517/s")
+    assert list(baseline.known([[Result(figure="half", title="", rows=[row])]])) == ["p99 / bare"]
+    assert cells(row).peer == "bare: 1 s; 24,517/s"
+
+
+def test_a_quantity_of_the_machine_is_no_part_of_a_baseline():
+    rows = [quantity("import", [42.0], "ms", at_most(60))]
+    assert not baseline.known([[Result(figure="import", title="", rows=rows)]])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "baseline.json"
+
+
+def test_a_baseline_has_the_runs_the_machine_and_the_versions_in_it(path):
+    busy = {**HERE, "load": "3.1"}
+    baseline.write([run(result(2.0)), run(result(2.2), about=busy), run(result(2.1, versions=THEINE))], path)
+    written = baseline.load(path)
+    assert written.machine == HERE
+    assert written.versions == THEINE
+    assert written.finished
+    assert written.rows["quick"]["hit / dict"].runs == 3
+    assert written.rows["quick"]["hit / dict"].worst == 1 / 2.2
+
+
+def test_what_was_not_measured_anew_stays(path):
+    baseline.write([run(result(2.0), result(3.0, "miss", "miss", "redis"))], path)
+    baseline.write([run(result(5.0), settings=FULL)], path)
+    baseline.write([run(result(4.0, name="another"))], path)
+    rows = baseline.load(path).rows
+    assert {mode: sorted(names) for mode, names in rows.items()} == {
+        "quick": ["another / dict", "miss / redis"],
+        "full": ["hit / dict"],
+    }
+
+
+def test_what_another_machine_reached_does_not_stay(path):
+    baseline.write([run(result(3.0, "miss", "miss", "redis"))], path)
+    baseline.write([run(result(2.0), about={**HERE, "cores": "4"})], path)
+    assert list(baseline.load(path).rows["quick"]) == ["hit / dict"]
+
+
+def test_without_a_file_the_baseline_is_empty(path):
+    assert not baseline.load(path).rows
+
+
+def remarks(found, *runs, about=HERE, versions=None):
+    rows = {"quick": baseline.known(runs)}
+    return list(baseline.remarks(found, baseline.Baseline(machine=about, versions=versions or {}, rows=rows)))
+
+
+def test_nothing_is_remarked_where_all_is_as_it_was():
+    quiet = [result(2.0, versions=THEINE)]
+    assert not remarks(run(*quiet, about={**HERE, "load": "7"}), quiet, quiet, quiet, versions=THEINE)
+
+
+def test_another_machine_is_named():
+    told = remarks(run(result(2.0), about={**HERE, "cores": "8"}), [result(2.0)])
+    assert told == ["the baseline is of another machine: cores 2, here 8"]
+
+
+def test_another_version_of_a_contender_is_named():
+    newer = {"theine": {"python": "3.11.7", "theine": "2.1.0"}, "new": {"new": "1"}}
+    told = remarks(run(result(2.0, versions=newer)), [result(2.0)], versions=THEINE)
+    assert told == ["another version than in the baseline: theine, theine 2.0.0, now 2.1.0"]
+
+
+def test_a_noisy_row_is_named_with_its_spread():
+    (told,) = remarks(run(result(1.6)), *([result(cost)] for cost in (1.0, 1.0, 2.0)))
+    assert told.startswith("noisy, so compared with its worst run: hit / dict, spread 50% over 3 runs (0.625,")
+
+
+def test_what_cannot_be_compared_is_named():
+    known = [result(2.0), result(3.0, "miss", "miss", "redis")]
+    told = remarks(run(result(2.0, peer="a new one"), Result(figure="feed", title="")), known)
+    assert told == ["in the baseline, but not measured: hit / dict", "not in the baseline: hit / a new one"]
+
+
+def fails(_bench):
+    raise ContenderFailed("it ended")
+
+
+def lacks(bench, ours):
+    bench.miss("somebody", "pip cannot install it", ours=ours)
+
+
+def short(bench):
+    bench.add(times_the_cost("hit", [3.0], [1.0], None, "dict"))
+
+
+def good(bench):
+    bench.add(times_the_cost("hit", [2.0], [1.0], None, "dict"))
+
+
+@pytest.mark.parametrize(
+    ("measure", "known", "code", "runs"),
+    [
+        (good, True, 0, 1),
+        (good, False, 2, 0),
+        (short, True, 1, 2),
+        (fails, True, 1, 2),
+        (partial(lacks, ours=True), True, 1, 2),
+        (partial(lacks, ours=False), True, 0, 1),
+    ],
+)
+def test_a_check_forgives_the_absence_of_others_alone(monkeypatch, measure, known, code, runs):
+    calls = []
+
+    def measured(bench):
+        calls.append(bench)
+        measure(bench)
+
+    monkeypatch.setattr(command, "MAIN", {"hit": ("A hit", measured)})
+    monkeypatch.setattr(command, "FIGURES", {"hit": ("A hit", measured)})
+    monkeypatch.setattr(command.report, "write", lambda *_: None)
+    rows = {"quick": baseline.known([[result(2.0)]])} if known else {}
+    monkeypatch.setattr(baseline, "load", lambda: baseline.Baseline(rows=rows))
+    assert command.main(["--quick", "--check"]) == code
+    assert len(calls) == runs
+
+
+def test_a_baseline_is_made_of_so_many_runs(monkeypatch):
+    calls, written = [], []
+    monkeypatch.setattr(command, "MAIN", {"hit": ("A hit", lambda bench: (calls.append(bench), good(bench)))})
+    monkeypatch.setattr(command, "FIGURES", command.MAIN)
+    monkeypatch.setattr(command.report, "write", lambda *_: None)
+    monkeypatch.setattr(baseline, "write", written.extend)
+    assert command.main(["--quick", "--write-baseline", "--runs", "4"]) == 0
+    assert len(calls) == len(written) == 4
+
+
+@pytest.mark.parametrize("wrong", [["--write-baseline", "--runs", "2"], ["--write-baseline", "--check"]])
+def test_a_baseline_that_would_tell_nothing_is_refused(wrong, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--quick", *wrong])
+    assert "not allowed" in (told := capsys.readouterr().err) or "fewer than 3 runs" in told
