@@ -144,6 +144,21 @@ def collections(holds: Callable[[], bool]) -> Round:
     return measure
 
 
+def weighed(hold: Callable[[], object]) -> Round:
+    """A round that takes profiles into memory and weighs them; `hold` returns what holds them. Asked once."""
+    held: list[object] = []
+
+    def measure(_request: Mapping[str, Any]) -> dict[str, Any]:
+        gc.collect()
+        before, start = resident_bytes(), time.perf_counter()
+        held.append(hold())
+        seconds = time.perf_counter() - start
+        gc.collect()
+        return {"seconds": seconds, "bytes": resident_bytes() - before}
+
+    return measure
+
+
 def cpu_seconds() -> float:
     """Processor time of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.loops import Loop
-from benchmarks.protocol import Round, Spec, alookups, serve
+from benchmarks.protocol import Round, Spec, alookups, serve, weighed
 
 TITLE = "cashews, client side"
 REQUIRES = ("cashews[redis]>=7", "redis[hiredis]>=8")
@@ -64,5 +64,12 @@ def decorated(spec: Spec) -> Iterator[Round]:
         yield alookups(spec, loop, run)
 
 
+@contextmanager
+def memory(spec: Spec) -> Iterator[Round]:
+    with Loop() as loop:
+        cache = loop.hold(_opened(spec))
+        yield weighed(lambda: loop.run(_fill(cache, spec["entries"])))
+
+
 if __name__ == "__main__":
-    serve(DISTRIBUTIONS, hit=hit, decorated=decorated)
+    serve(DISTRIBUTIONS, hit=hit, decorated=decorated, memory=memory)

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.loops import Loop
-from benchmarks.protocol import Round, Spec, alookups, serve
+from benchmarks.protocol import Round, Spec, alookups, serve, weighed
 
 TITLE = "coredis, tracking cache"
 REQUIRES = ("coredis>=6",)
@@ -14,21 +14,26 @@ DISTRIBUTIONS = ("coredis",)
 
 
 @asynccontextmanager
-async def _filled(spec: Spec) -> AsyncIterator[Any]:
+async def _opened(spec: Spec) -> AsyncIterator[Any]:
     from coredis import Redis
     from coredis.patterns.cache import LRUCache
 
     cache = LRUCache(max_keys=2 * spec["entries"])
     async with Redis(**spec["server"], cache=cache, decode_responses=True) as client:
-        for value in data.identities(spec["entries"]):
-            await client.hgetall(data.KEY_PREFIX + value)
         yield client
+
+
+async def _fill(client: Any, entries: int) -> None:
+    for value in data.identities(entries):
+        await client.hgetall(data.KEY_PREFIX + value)
 
 
 @contextmanager
 def hit(spec: Spec) -> Iterator[Round]:
     with Loop() as loop:
-        hgetall, prefix = loop.hold(_filled(spec)).hgetall, data.KEY_PREFIX
+        client = loop.hold(_opened(spec))
+        loop.run(_fill(client, spec["entries"]))
+        hgetall, prefix = client.hgetall, data.KEY_PREFIX
 
         async def run(ids: list[str]) -> None:
             for value in ids:
@@ -37,5 +42,12 @@ def hit(spec: Spec) -> Iterator[Round]:
         yield alookups(spec, loop, run)
 
 
+@contextmanager
+def memory(spec: Spec) -> Iterator[Round]:
+    with Loop() as loop:
+        client = loop.hold(_opened(spec))
+        yield weighed(lambda: loop.run(_fill(client, spec["entries"])))
+
+
 if __name__ == "__main__":
-    serve(DISTRIBUTIONS, hit=hit)
+    serve(DISTRIBUTIONS, hit=hit, memory=memory)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks import data
-from benchmarks.protocol import Round, Spec, collections, lookups, serve
+from benchmarks.protocol import Round, Spec, collections, lookups, serve, weighed
 from benchmarks.tails import tails
 
 TITLE = "one dict.get"
@@ -75,5 +75,10 @@ def collected(spec: Spec) -> Iterator[Round]:
     yield collections(lambda: get("user", "email", data.identity(0)) is not None)
 
 
+@contextmanager
+def memory(spec: Spec) -> Iterator[Round]:
+    yield weighed(lambda: tuple_key(spec["entries"]))
+
+
 if __name__ == "__main__":
-    serve(DISTRIBUTIONS, hit=hit, bound=bound, tail=tail, collected=collected)
+    serve(DISTRIBUTIONS, hit=hit, bound=bound, tail=tail, collected=collected, memory=memory)

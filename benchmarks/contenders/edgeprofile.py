@@ -1,7 +1,6 @@
 """EdgeProfile in the process, through its public names."""
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ from benchmarks.protocol import (
     collections,
     events_taken_in,
     lookups,
-    resident_bytes,
     serve,
+    weighed,
 )
 from benchmarks.tails import tails
 
@@ -147,12 +146,15 @@ def _wait_until_live(stats: Callable[[], Any]) -> None:
 
 
 def _hits_only(measure: Round, misses: Callable[[], int]) -> Round:
-    """A round that fails where it would time something else than hits."""
+    """A round that fails where it would time something else than hits.
+
+    One miss is no failure, however few the lookups: it is what follows when the process got no processor for a second.
+    """
 
     def checked(request: Mapping[str, Any]) -> dict[str, Any]:
         before = misses()
         answer = measure(request)
-        if misses() - before > _SHARE_OF_OTHERS * answer["operations"]:
+        if misses() - before > max(1, _SHARE_OF_OTHERS * answer["operations"]):
             raise RuntimeError(f"{misses() - before} of {answer['operations']} lookups were no hits")
         return answer
 
@@ -236,16 +238,29 @@ def memory(spec: Spec) -> Iterator[Round]:
         async def warm(some: list[str]) -> None:
             await asyncio.gather(*(client.get_json("user", "email", value) for value in some))
 
-        def measure(_request: Mapping[str, Any]) -> dict[str, Any]:
-            gc.collect()
-            before, start = resident_bytes(), time.perf_counter()
+        def fill() -> None:
             for some in chunks(ids):
                 loop.run(warm(some))
-            seconds = time.perf_counter() - start
-            gc.collect()
-            return {"seconds": seconds, "bytes": resident_bytes() - before, "counted": client.stats().bytes}
 
-        yield measure
+        measure = weighed(fill)
+        yield lambda request: {**measure(request), "counted": client.stats().bytes}
+
+
+@contextmanager
+def memory_read(spec: Spec) -> Iterator[Round]:
+    """Profiles that were all looked up, and so stand decoded beside their encoded form."""
+    from edgeprofile import Client
+
+    with Client(configuration(spec)) as client:
+        client.start(timeout=10)
+
+        def fill() -> None:
+            for some in chunks(data.identities(spec["entries"])):
+                for profile in client.get_many("user", "email", some).values():
+                    profile[data.MODEL]["churn_score"]
+
+        measure = weighed(fill)
+        yield lambda request: {**measure(request), "counted": client.stats().bytes}
 
 
 @contextmanager
@@ -314,6 +329,7 @@ if __name__ == "__main__":
         amiss=amiss,
         storm=storm,
         memory=memory,
+        memory_read=memory_read,
         feed=feed,
         staleness=staleness,
         staleness_busy=staleness_busy,

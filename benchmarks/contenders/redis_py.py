@@ -1,6 +1,7 @@
 """redis-py: client-side caching, its pipelined round trip, its pub/sub loop; synchronous, over hiredis."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Any
 
 from benchmarks import data
 from benchmarks.loops import Loop
-from benchmarks.protocol import Round, Spec, alookups, events_taken_in, lookups, serve
+from benchmarks.protocol import CannotMeasure, Round, Spec, alookups, events_taken_in, lookups, serve, weighed
 
 TITLE = "redis-py"
 REQUIRES = ("redis[hiredis]>=8",)
@@ -16,7 +17,7 @@ DISTRIBUTIONS = ("redis", "hiredis")
 
 
 @contextmanager
-def hit(spec: Spec) -> Iterator[Round]:
+def _caching(spec: Spec) -> Iterator[Any]:
     """Client-side caching as documented: RESP3, one client, a cache large enough for everything.
 
     redis-py wants a server that calls itself Redis 7.4 or later; CLIENT TRACKING is the same on the server used here,
@@ -30,15 +31,72 @@ def hit(spec: Spec) -> Iterator[Round]:
     CacheProxyConnection.DEFAULT_SERVER_NAME = spec["server_name"]
     cache = CacheConfig(max_size=2 * spec["entries"])
     with Redis(**spec["server"], protocol=3, cache_config=cache, decode_responses=True) as client:
+        yield client
+
+
+def _fill(client: Any, entries: int) -> None:
+    for value in data.identities(entries):
+        client.hgetall(data.KEY_PREFIX + value)
+
+
+@contextmanager
+def hit(spec: Spec) -> Iterator[Round]:
+    with _caching(spec) as client:
+        _fill(client, spec["entries"])
         hgetall, prefix = client.hgetall, data.KEY_PREFIX
-        for value in data.identities(spec["entries"]):
-            hgetall(prefix + value)
 
         def run(ids: list[str]) -> None:
             for value in ids:
                 hgetall(prefix + value)
 
         yield lookups(spec, run)
+
+
+@contextmanager
+def memory(spec: Spec) -> Iterator[Round]:
+    """Replies, as client-side caching keeps them."""
+    with _caching(spec) as client:
+        yield weighed(lambda: _fill(client, spec["entries"]))
+
+
+@contextmanager
+def ahit(_spec: Spec) -> Iterator[Round]:
+    """Client-side caching in asyncio."""
+    from redis.asyncio import Redis
+
+    if "cache_config" in inspect.signature(Redis.__init__).parameters:
+        raise CannotMeasure("redis.asyncio has client-side caching now, and nobody has written its measurement yet")
+    raise CannotMeasure("redis.asyncio has no client-side caching")
+    yield
+
+
+@contextmanager
+def hgetall(spec: Spec) -> Iterator[Round]:
+    """The lookup that most write: HGETALL, nothing else."""
+    from redis import Redis
+
+    with Redis(**spec["server"]) as client:
+
+        def run(ids: list[str]) -> None:
+            for value in ids:
+                client.hgetall(data.KEY_PREFIX + value)
+
+        yield lookups(spec, run)
+
+
+@contextmanager
+def ahgetall(spec: Spec) -> Iterator[Round]:
+    """As `hgetall`, for redis.asyncio."""
+    from redis.asyncio import Redis
+
+    with Loop() as loop:
+        client: Any = loop.hold(Redis(**spec["server"]))
+
+        async def run(ids: list[str]) -> None:
+            for value in ids:
+                await client.hgetall(data.KEY_PREFIX + value)
+
+        yield alookups(spec, loop, run)
 
 
 @contextmanager
@@ -119,4 +177,15 @@ def _listen(pubsub: Any, counted: Counted, prefix: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(DISTRIBUTIONS, hit=hit, miss=miss, amiss=amiss, storm=storm, feed=feed)
+    serve(
+        DISTRIBUTIONS,
+        hit=hit,
+        ahit=ahit,
+        memory=memory,
+        hgetall=hgetall,
+        ahgetall=ahgetall,
+        miss=miss,
+        amiss=amiss,
+        storm=storm,
+        feed=feed,
+    )

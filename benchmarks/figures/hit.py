@@ -10,7 +10,13 @@ from benchmarks.rows import Row, Target, at_least, at_most, times_faster, times_
 
 OURS = "edgeprofile"
 FLOOR = "dictionary"
-COHERENT = {"redis_py": at_least(100), "cashews": at_least(15), "cashews:decorated": None, "coredis": None}
+COHERENT = {
+    "redis_py": at_least(100),
+    "cashews": at_least(15),
+    "cashews:decorated": None,
+    "coredis": None,
+    "redis_py:ahit": None,
+}
 LOCAL = ("cachebox", "cachetools", "theine")
 FLOOR_BOUND = at_most(2.0)
 TRACES = {

@@ -11,10 +11,11 @@ from typing import Any
 
 from benchmarks import servers
 from benchmarks.bench import Bench, server_spec, title
-from benchmarks.rows import at_least, at_most, times_faster, times_the_cost
+from benchmarks.rows import Row, at_least, at_most, times_faster, times_the_cost
 
 OURS = "edgeprofile"
 PEER = "redis_py"
+PLAIN = {"miss": "redis_py:hgetall", "amiss": "redis_py:ahgetall"}  # half of the work: no PTTL
 TASKS = 64
 MOST = {"miss": 400, "amiss": 400, "storm": 2_000}  # lookups a round
 CALIBRATION = 1_100  # lookups at most, before the first round
@@ -24,21 +25,24 @@ def synchronous(bench: Bench) -> None:
     """One lookup after the other, from a thread."""
     costs = _costs(bench, "miss")
     if OURS in costs:
-        bench.add(times_the_cost("sync miss", costs[OURS], costs[PEER], at_most(1.25), _peer()))
+        bench.add(*_rows("sync miss", costs, PLAIN["miss"]))
 
 
 def asynchronous(bench: Bench) -> None:
     """Lookups of one task, one after the other, and of many tasks at once."""
     one, storm = _costs(bench, "amiss"), _costs(bench, "storm")
     if OURS in one:
-        bench.add(times_the_cost("async miss", one[OURS], one[PEER], at_most(1.25), _peer()))
+        bench.add(*_rows("async miss", one, PLAIN["amiss"]))
     if OURS in storm:
         name = f"cold storm, {TASKS} tasks"
         bench.add(times_faster(name, storm[OURS], storm[PEER], at_least(3), f"{title(PEER)}, one pool"))
 
 
-def _peer() -> str:
-    return f"{title(PEER)} HGETALL + PTTL"
+def _rows(name: str, costs: dict[str, list[float]], plain: str) -> list[Row]:
+    rows = [times_the_cost(name, costs[OURS], costs[PEER], at_most(1.25), f"{title(PEER)} HGETALL + PTTL")]
+    if plain in costs:
+        rows.append(times_the_cost(name, costs[OURS], costs[plain], None, f"{title(PEER)} HGETALL alone"))
+    return rows
 
 
 def _costs(bench: Bench, task: str) -> dict[str, list[float]]:
@@ -46,7 +50,8 @@ def _costs(bench: Bench, task: str) -> dict[str, list[float]]:
     with servers.valkey() as server, _apart(server) as processor:
         servers.fill(server, entries)
         spec = {**server_spec(server), "entries": entries, "tasks": TASKS, **processor}
-        with bench.contenders([PEER, OURS], task, **spec) as present:
+        names = [PEER, *([PLAIN[task]] if task in PLAIN else []), OURS]
+        with bench.contenders(names, task, **spec) as present:
             return bench.time_lookups(present, "loop", most=_most(bench, task), note=task)
 
 

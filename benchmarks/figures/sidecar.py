@@ -12,7 +12,7 @@ OURS = "sidecar"
 BARE = "aiohttp_bare"
 PLAIN = "aiohttp_redis"
 PEERS = {BARE: at_least(4), PLAIN: at_least(12), "fastapi_redis": None, "webdis": at_least(1.5), "feast": at_least(150)}
-LARGE = {"feast"}  # half a gigabyte to install: in full runs only
+LARGE = {"feast": "half a gigabyte to install, so in full runs only"}
 CONNECTIONS = 16
 MANY = 64
 PROFILES = 20_000
@@ -38,13 +38,20 @@ def _hot(bench: Bench, connections: int) -> None:
     bench.result.settings |= {"load generator": load.generator(), "connections": connections}
     with servers.valkey() as server:
         servers.fill(server, 1)
-        peers = [name for name in PEERS if bench.settings.mode == "full" or name not in LARGE]
-        with bench.contenders([*peers, OURS], "http", **server_spec(server)) as present:
+        with bench.contenders([*_peers(bench), OURS], "http", **server_spec(server)) as present:
             endpoints = http.ready(present, connections)
             loads = http.interleaved(
                 bench, list(present), lambda name: _load(bench, endpoints[name], connections=connections), "hot"
             )
     _compare(bench, loads, connections)
+
+
+def _peers(bench: Bench) -> list[str]:
+    """All of them in a full run; otherwise what is too large is named as absent."""
+    large = {} if bench.settings.mode == "full" else LARGE
+    for name, reason in large.items():
+        bench.miss(title(name), reason)
+    return [name for name in PEERS if name not in large]
 
 
 def missing(bench: Bench) -> None:

@@ -2,15 +2,18 @@
 
 import json
 from collections import Counter
+from itertools import chain, repeat
 
 import pytest
 
-from benchmarks import data, protocol, serving
-from benchmarks.figures import staleness
+from benchmarks import baseline, data, protocol, serving
+from benchmarks.bench import FULL, QUICK, Bench, title
+from benchmarks.contenders import edgeprofile, redis_py
+from benchmarks.figures import sidecar, staleness
 from benchmarks.page.scales import decades, seconds
 from benchmarks.report import cells
 from benchmarks.rounds import ratio, rotated
-from benchmarks.rows import at_least, at_most, times_faster, times_the_cost
+from benchmarks.rows import Result, at_least, at_most, times_faster, times_the_cost
 from benchmarks.traces import TRACES, Trace
 from edgeprofile.profile import encode_hash
 
@@ -79,6 +82,38 @@ def test_costs_and_speed_are_turned_the_right_way():
     assert (cost.value.median, cost.met, cost.score) == (2.0, True, 0.5)
     assert (speed.value.median, speed.met, speed.score) == (150.0, True, 150.0)
     assert times_the_cost("hit", [4.0], [1.0], at_most(3), "dict").met is False
+
+
+@pytest.mark.parametrize(
+    ("lookups", "misses", "void"), [(50, 1, False), (50, 2, True), (5_000, 50, False), (5_000, 51, True)]
+)
+def test_a_round_of_hits_is_void_when_more_than_one_in_a_hundred_was_none(lookups, misses, void):
+    told = chain([7], repeat(7 + misses))
+    measure = edgeprofile._hits_only(lambda _: {"operations": lookups}, lambda: next(told))
+    if void:
+        with pytest.raises(RuntimeError, match=f"{misses} of {lookups} lookups were no hits"):
+            measure({})
+    else:
+        assert measure({}) == {"operations": lookups}
+
+
+def test_what_is_held_is_weighed():
+    weight = protocol.weighed(lambda: bytearray(b"x") * 50_000_000)({})
+    assert weight["bytes"] == pytest.approx(50_000_000, rel=0.1)
+    assert weight["seconds"] > 0
+
+
+@pytest.mark.parametrize(("settings", "absent"), [(FULL, []), (QUICK, ["feast"])])
+def test_a_peer_too_large_for_a_quick_run_is_named_as_absent(settings, absent):
+    bench = Bench(settings, Result(figure="sidecar", title=""))
+    assert sidecar._peers(bench) == [name for name in sidecar.PEERS if name not in absent]
+    assert [each.contender for each in bench.result.missing] == [title(name) for name in absent]
+    assert not baseline.gaps([bench.result])
+
+
+def test_a_peer_that_cannot_do_it_says_so():
+    with pytest.raises(protocol.CannotMeasure, match=r"redis\.asyncio has"), redis_py.ahit({}):
+        pass
 
 
 def test_staleness_is_the_time_from_the_acknowledgement_to_the_last_older_read():
