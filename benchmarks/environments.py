@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.children import ROOT, Absent
 
 HOME = ROOT / ".venv-bench"
-_INSTALL_SECONDS = 900
+_PIP_SECONDS = 900
 
 
 def python_for(contender: str, requirements: Sequence[str]) -> str:
@@ -36,15 +36,22 @@ def _digest(requirements: Sequence[str]) -> str:
 
 def _install(contender: str, python: Path, requirements: Sequence[str]) -> None:
     print(f"installing {contender}: {' '.join(requirements)}", file=sys.stderr, flush=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
+    pip(["--python", str(python), "install", *requirements], f"install {' '.join(requirements)}")
+
+
+def pip(arguments: Sequence[str], task: str) -> None:
+    """Run pip; `task` is what the reason calls it.
+
+    Raises:
+        Absent: It failed or took too long; carries its last words.
+    """
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
     try:
-        done = subprocess.run(
-            [*pip, "install", *requirements], capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise Absent(f"pip took longer than {_INSTALL_SECONDS} s to install {' '.join(requirements)}") from None
+        raise Absent(f"pip took longer than {_PIP_SECONDS} s to {task}") from None
     if done.returncode:
-        raise Absent(f"pip cannot install {' '.join(requirements)}: {_last_line(done.stderr)}")
+        raise Absent(f"pip cannot {task}: {_last_line(done.stderr)}")
 
 
 def _last_line(output: str) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.figures.ratio import TRACES
+from benchmarks import public
+from benchmarks.figures.ratio import PUBLIC, TRACES
 from benchmarks.page import charts
 from benchmarks.page.charts import Line, Measure
 from benchmarks.page.scales import count, percent
@@ -27,7 +28,7 @@ class Section(msgspec.Struct, frozen=True):
 def of(found: Report) -> Iterator[Section]:
     """The sections for which the run has data."""
     samples = {result.figure: result.samples for result in found.results}
-    for make in (_latency, _http, _feed, _staleness, _growth, *map(_ratios, TRACES)):
+    for make in (_latency, _http, _feed, _staleness, _memory, _growth, *map(_ratios, TRACES)):
         section = make(samples)
         if section is not None:
             yield section
@@ -37,6 +38,7 @@ def _latency(samples: dict[str, Samples]) -> Section | None:
     rows = [
         *_named(samples, "hit", "hot", "hit: "),
         *_named(samples, "miss", "miss", "miss: "),
+        *_named(samples, "async", "amiss", "miss, asyncio: "),
         *_http_latency(samples),
     ]
     if not rows:
@@ -93,6 +95,16 @@ def _staleness(samples: dict[str, Samples]) -> Section | None:
     return Section(title, text, charts.histogram(ages, _STALENESS_EDGES, title))
 
 
+def _memory(samples: dict[str, Samples]) -> Section | None:
+    rows = sorted(_named(samples, "memory", "bytes"), key=lambda row: row.middle)
+    title = "Bytes of memory for a cached profile"
+    text = (
+        "Profiles of 20 traits: what the process has in RAM after it cached them and had not before, divided by their number. "
+        "Replies are fields of JSON text, as redis-py and coredis keep them."
+    )
+    return Section(title, text, charts.bars(rows, title, count)) if rows else None
+
+
 def _growth(samples: dict[str, Samples]) -> Section | None:
     points: dict[str, list[tuple[float, float]]] = {}
     for name, stats in samples.get("growth", {}).items():
@@ -117,8 +129,9 @@ def _ratios(trace: str) -> Callable[[dict[str, Samples]], Section | None]:
             return None
         title = f"Hits among lookups: {TRACES[trace]}"
         text = (
-            "By how many of the ids the cache has room for. Ours is the shipped cache itself, driven by the same trace."
-        )
+            "By how many of the ids the cache has room for. Ours is the shipped cache itself, driven by the same trace. "
+            + (public.CREDIT if trace == PUBLIC else "")
+        ).strip()
         lines = [Line(name, sorted(found), _is_ours(name)) for name, found in points.items()]
         across = "share of the ids that fit"
         return Section(
