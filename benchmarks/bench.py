@@ -73,7 +73,7 @@ class Bench:
                 try:
                     present[name] = self.start(stack, name, task, **spec)
                 except (Absent, ContenderFailed) as reason:
-                    self.miss(title(name), str(reason), ours=name.partition(":")[0] in OURS)
+                    self.miss(title(name), str(reason), ours=_is_ours(name))
             yield present
 
     def start(self, stack: ExitStack, name: str, task: str, **spec: Any) -> Child:
@@ -89,6 +89,16 @@ class Bench:
         child = stack.enter_context(Child(module.__name__, {**spec, "task": own_task or task}, python)).wait_ready()
         self.result.versions[module.TITLE] = child.versions
         return child
+
+    @contextmanager
+    def excusing(self, name: str) -> Iterator[None]:
+        """Where a peer fails, go on without it, and note why; where one of ours does, do not."""
+        try:
+            yield
+        except ContenderFailed as reason:
+            if _is_ours(name):
+                raise
+            self.miss(title(name), str(reason))
 
     def add(self, *rows: Row) -> None:
         self.result.rows += rows
@@ -117,6 +127,10 @@ def title(name: str) -> str:
     """What the report calls a contender."""
     module, _, task = name.partition(":")
     return f"{_module(module).TITLE}, {task}" if task else str(_module(module).TITLE)
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(":")[0] in OURS
 
 
 def _module(name: str) -> Any:

@@ -15,12 +15,19 @@ Endpoint = Mapping[str, Any]
 _WARM_UP = 1.0  # seconds
 
 
-def ready(children: Mapping[str, Child], connections: int) -> dict[str, Endpoint]:
-    """The endpoints, once each has given the right answer and is warm."""
-    endpoints: dict[str, Endpoint] = {name: child.ask({}) for name, child in children.items()}
-    for endpoint in endpoints.values():
-        _check(endpoint)
-        load.run(endpoint, bodies(endpoint, 1), connections=connections, seconds=_WARM_UP)
+def ready(bench: Bench, children: Mapping[str, Child], connections: int) -> dict[str, Endpoint]:
+    """The endpoints, once each has given the right answer and is warm; a peer that does not is named as absent.
+
+    Raises:
+        ContenderFailed: One of ours did not.
+    """
+    endpoints: dict[str, Endpoint] = {}
+    for name, child in children.items():
+        with bench.excusing(name):
+            endpoint = child.ask({})
+            _check(endpoint)
+            load.run(endpoint, bodies(endpoint, 1), connections=connections, seconds=_WARM_UP)
+            endpoints[name] = endpoint
     return endpoints
 
 
@@ -34,11 +41,20 @@ def bodies(endpoint: Endpoint, ids: int) -> list[bytes]:
 
 
 def interleaved(bench: Bench, names: Sequence[str], run: Callable[[str], Load], what: str) -> dict[str, list[Load]]:
-    """Rounds of load, one server after the other; rates and latencies are kept for the report."""
+    """Rounds of load, one server after the other; rates and latencies are kept for the report.
+
+    A peer that fails under load is named as absent and takes no further part.
+
+    Raises:
+        ContenderFailed: One of ours failed.
+    """
     loads: dict[str, list[Load]] = {name: [] for name in names}
     for number in range(bench.settings.http_rounds):
-        for name in rotated(names, number):
-            loads[name].append(run(name))
+        for name in rotated(list(loads), number):
+            with bench.excusing(name):
+                loads[name].append(run(name))
+                continue
+            del loads[name]
     for name, found in loads.items():
         bench.keep(f"{title(name)}, {what}, requests/s", [one.rate for one in found])
         for share in ("p50", "p99"):

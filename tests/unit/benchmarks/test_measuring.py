@@ -8,8 +8,10 @@ import pytest
 
 from benchmarks import baseline, data, protocol, serving
 from benchmarks.bench import FULL, QUICK, Bench, title
+from benchmarks.children import ContenderFailed
 from benchmarks.contenders import edgeprofile, redis_py
-from benchmarks.figures import sidecar, staleness
+from benchmarks.figures import http, sidecar, staleness
+from benchmarks.load import Load
 from benchmarks.page.scales import decades, seconds
 from benchmarks.report import cells
 from benchmarks.rounds import ratio, rotated
@@ -109,6 +111,37 @@ def test_a_peer_too_large_for_a_quick_run_is_named_as_absent(settings, absent):
     assert sidecar._peers(bench) == [name for name in sidecar.PEERS if name not in absent]
     assert [each.contender for each in bench.result.missing] == [title(name) for name in absent]
     assert not baseline.gaps([bench.result])
+
+
+def loaded(failing):
+    """Two servers under load, of which one fails in its second round."""
+    bench, asked = Bench(QUICK, Result(figure="sidecar", title="")), []
+
+    def run(name):
+        asked.append(name)
+        if name == failing and asked.count(name) == 2:
+            raise ContenderFailed("2 of 302 requests failed")
+        return Load(rate=1000.0, p50=0.001, p90=0.001, p99=0.002, p999=0.002, worst=0.002)
+
+    return bench, asked, lambda: http.interleaved(bench, ["feast", "sidecar"], run, "hot")
+
+
+def test_a_peer_that_fails_under_load_is_named_and_the_others_go_on():
+    bench, asked, measure = loaded("feast")
+    found = measure()
+    assert {name: len(loads) for name, loads in found.items()} == {"sidecar": QUICK.http_rounds}
+    assert asked.count("feast") == 2
+    assert [(each.contender, each.reason, each.ours) for each in bench.result.missing] == [
+        (title("feast"), "2 of 302 requests failed", False)
+    ]
+    assert {name.partition(",")[0] for name in bench.result.samples} == {title("sidecar")}
+
+
+def test_a_server_of_ours_that_fails_under_load_fails_the_figure():
+    bench, _, measure = loaded("sidecar")
+    with pytest.raises(ContenderFailed, match="2 of 302"):
+        measure()
+    assert not bench.result.missing
 
 
 def test_a_peer_that_cannot_do_it_says_so():
