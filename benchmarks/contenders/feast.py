@@ -71,6 +71,7 @@ def _write(home: str, features: dict[str, Any]) -> None:
 def _serving(home: str, port: int) -> Iterator[None]:
     program = Path(sys.executable).with_name("feast")
     command = [program, "serve", "--host", HOST, "--port", str(port), "--workers", "1", "--no-access-log"]
+    command += ["--max-requests", "10000000"]  # otherwise it restarts, and cuts its connections, after a thousand
     with subprocess.Popen(command, cwd=home) as process:
         try:
             _wait(port, process)
