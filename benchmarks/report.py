@@ -1,6 +1,6 @@
 """Results as JSON and as a Markdown table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,11 @@ def _with_verdicts(found: Report) -> dict[str, Any]:
 
 def markdown(found: Report) -> str:
     """The whole report, tables first."""
-    lists = [*_listed("Not measured:", absences(found)), *_listed("Contenders:", contenders(found))]
+    lists = [
+        *_listed("Not measured:", absences(found)),
+        *_listed("Contenders:", contenders(found)),
+        *_listed("Settings:", settings(found)),
+    ]
     return "\n".join([*_heading(found), "", *table(found.results), "", *lists]).rstrip() + "\n"
 
 
@@ -156,6 +160,22 @@ def contenders(found: Report) -> Iterator[str]:
     for name, versions in sorted(seen.items()):
         listed = ", ".join(f"{package} {version}" for package, version in versions.items() if package != "python")
         yield f"{name}: {listed or 'standard library'}"
+
+
+def settings(found: Report) -> Iterator[str]:
+    """How much was measured: of the whole run, then of figures that have settings of their own."""
+    yield _pairs("run", msgspec.to_builtins(found.settings))
+    for result in found.results:
+        if result.settings:
+            yield _pairs(result.title, result.settings)
+
+
+def _pairs(heading: str, values: Mapping[str, Any]) -> str:
+    told = (
+        f"{name.replace('_', ' ')} {value:,.6g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+        for name, value in values.items()
+    )
+    return f"{heading}: {', '.join(told)}"
 
 
 def _listed(heading: str, lines: Iterator[str]) -> list[str]:

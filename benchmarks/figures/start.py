@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import data, servers
-from benchmarks.bench import Bench, server_spec, title
+from benchmarks.bench import Bench, server_spec
 from benchmarks.children import ROOT
 from benchmarks.rows import Row, at_most, quantity, times_the_cost
 
 ENCODED = "edgeprofile:memory"
 HELD = {
-    ENCODED: "never decoded",
-    "edgeprofile:memory_read": "all of them read",
-    "dictionary": "decoded",
-    "cachebox": "decoded",
-    "cachetools": "decoded",
-    "theine": "decoded",
-    "cashews": "decoded",
-    "redis_py": "replies",
-    "coredis": "replies",
+    ENCODED: "edgeprofile, never decoded",
+    "edgeprofile:memory_read": "edgeprofile, all of them read",
+    "dictionary": "a dict, decoded",
+    "cachebox": "cachebox, decoded",
+    "cachetools": "cachetools, decoded",
+    "theine": "theine, decoded",
+    "cashews": "cashews, decoded",
+    "redis_py": "redis-py, replies",
+    "coredis": "coredis, replies",
 }
 WEIGHED = {"full": 100_000, "quick": 50_000}  # so many that what a process weighs at its start is lost among them
 HEAVY = ("aiohttp", "asyncio", "edgeprofile.engine", "ibis", "redis", "rich")
@@ -80,11 +80,11 @@ def memory(bench: Bench) -> None:
     bench.keep("the profile's JSON itself, bytes", [encoded])
     with servers.valkey() as server:
         servers.fill(server, entries)
-        for name, form in HELD.items():
+        for name, label in HELD.items():
             with bench.contenders([name], "memory", **server_spec(server), entries=entries) as present:
                 for child in present.values():
                     found = child.ask({})
-                    bench.keep(f"{title(name.partition(':')[0])}, {form}, bytes", [found["bytes"] / entries])
+                    bench.keep(f"{label}, bytes", [found["bytes"] / entries])
                     if name == ENCODED:
                         bench.add(*_bounded(found, entries, encoded))
 

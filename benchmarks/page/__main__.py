@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.page import pictures, sections
-from benchmarks.page.document import document
+from benchmarks.page.document import circumstances, document
 from benchmarks.report import Report
 
 TARGET = report.RESULTS.parent / "report.html"
@@ -35,7 +35,7 @@ def _drawn(found: Report, folder: Path) -> str:
     drawn = 0
     try:
         for section in sections.of(found):
-            for name, picture in pictures.pictures(section):
+            for name, picture in pictures.pictures(section, circumstances(found)):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.joinpath(name).write_bytes(picture)
                 drawn += 1

@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
+from benchmarks.page.charts import WIDTH
 from benchmarks.page.sections import Section
 
 _SHEET = Path(__file__).with_name("style.css")
 _VALUES = re.compile(r":root \{([^}]*--[^}]*)\}")
 _VALUE = re.compile(r"--(\w+): (#\w+)")
-_RULE = re.compile(r"^svg (\..*)$", re.MULTILINE)
+_RULE = re.compile(r"^svg \..*$", re.MULTILINE)
+_HEIGHT = re.compile(r'<svg viewBox="0 0 \d+ ([\d.]+)"[^>]*>(.*)</svg>', re.DOTALL)
 _ZOOM = 2
+_HEAD, _FOOT = 44, 28  # pixels
 THEMES = ("light", "dark")
 
 
-def pictures(section: Section) -> Iterator[tuple[str, bytes]]:
-    """A file's name and its bytes, for each theme.
+def pictures(section: Section, circumstances: str) -> Iterator[tuple[str, bytes]]:
+    """A file's name and its bytes, for each theme; `circumstances` stand in a line below the chart.
 
     Raises:
         ModuleNotFoundError: resvg-py, which draws them, is not installed.
@@ -24,17 +28,35 @@ def pictures(section: Section) -> Iterator[tuple[str, bytes]]:
 
     stem = re.sub(r"\W+", "-", section.title.lower()).strip("-")
     for theme in THEMES:
-        colours = _colours(theme)
-        rules = re.sub(r"var\(--(\w+)\)", lambda found: colours[found[1]], "\n".join(_RULE.findall(_sheet())))  # noqa: B023
         drawn = svg_to_bytes(
-            svg_string=section.chart,
-            style_sheet=rules,
-            background=colours["panel"],
+            svg_string=_framed(section, circumstances),
+            style_sheet=_rules(theme),
+            background=_colours(theme)["panel"],
             zoom=_ZOOM,
             font_size=13,
             font_family="DejaVu Sans",
         )
         yield f"{stem}-{theme}.png", bytes(drawn)
+
+
+def _framed(section: Section, circumstances: str) -> str:
+    """The chart with its title above it, for a picture stands without the page's text."""
+    chart = _HEIGHT.fullmatch(section.chart)
+    assert chart is not None
+    height = _HEAD + float(chart[1]) + _FOOT
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" xmlns="http://www.w3.org/2000/svg">'
+        f'<text class="heading" x="12" y="28">{escape(section.title)}</text>'
+        f'<g transform="translate(0 {_HEAD})">{chart[2]}</g>'
+        f'<text class="small" x="12" y="{height - 10}">{escape(circumstances)}</text></svg>'
+    )
+
+
+def _rules(theme: str) -> str:
+    """The page's rules for charts, all for plain classes: a chart is the whole picture, and alike rules must weigh alike."""
+    colours = _colours(theme)
+    rules = "\n".join(_RULE.findall(_sheet())).replace("svg .", ".")
+    return re.sub(r"var\(--(\w+)\)", lambda found: colours[found[1]], rules)
 
 
 def _colours(theme: str) -> dict[str, str]:

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 import msgspec
 
+_DIGITS = (1, 2, 5)
+_SLACK = 1 + 1e-9  # powers of ten are not exact
+
 
 class Scale(msgspec.Struct, frozen=True):
     """Maps [low, high] to [start, end], linearly or by logarithm."""
@@ -21,9 +24,10 @@ class Scale(msgspec.Struct, frozen=True):
 
     @property
     def ticks(self) -> list[float]:
-        """Powers of ten on a logarithmic axis, about five round numbers on a linear one."""
+        """On a logarithmic axis powers of ten, or 1, 2, 5 of each where these are few; about five on a linear one."""
         if self.log:
-            return [10.0**power for power in range(round(math.log10(self.low)), round(math.log10(self.high)) + 1)]
+            tens, all_ = (_steps(self.low, self.high, digits) for digits in ((1,), _DIGITS))
+            return tens if len(tens) > 3 else all_
         step = _round_step((self.high - self.low) / 5)
         return [self.low + step * number for number in range(int((self.high - self.low) / step + 1e-9) + 1)]
 
@@ -33,6 +37,23 @@ def decades(values: Iterable[float], start: float, end: float) -> Scale:
     known = [value for value in values if value > 0]
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
     return Scale(10.0**low, 10.0 ** max(high, low + 1), start, end, log=True)
+
+
+def around(values: Iterable[float], start: float, end: float) -> Scale:
+    """A logarithmic scale between the nearest of 1, 2, 5 times a power of ten that hold all the values."""
+    known = [value for value in values if value > 0]
+    low, high = min(known), max(known)
+    steps = _steps(low / 10, high * 10, _DIGITS)
+    first = max(step for step in steps if step <= low * _SLACK)
+    last = min(step for step in steps if step * _SLACK >= high and step > first)
+    return Scale(first, last, start, end, log=True)
+
+
+def _steps(low: float, high: float, digits: Iterable[int]) -> list[float]:
+    """These digits times powers of ten, from low to high."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = [digit * 10.0**power for power in powers for digit in digits]
+    return [step for step in steps if low <= step * _SLACK and step <= high * _SLACK]
 
 
 def from_zero(values: Iterable[float], start: float, end: float) -> Scale:
@@ -54,6 +75,11 @@ def count(value: float) -> str:
         if value >= factor:
             return f"{_short(value / factor)}{unit}"
     return _short(value)
+
+
+def whole(value: float) -> str:
+    """A number without a fraction, thousands separated."""
+    return f"{value:,.0f}"
 
 
 def percent(value: float) -> str:

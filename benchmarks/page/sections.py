@@ -9,7 +9,7 @@ from benchmarks import public
 from benchmarks.figures.ratio import PUBLIC, TRACES
 from benchmarks.page import charts
 from benchmarks.page.charts import Line, Measure
-from benchmarks.page.scales import count, percent
+from benchmarks.page.scales import percent, whole
 from benchmarks.report import Report
 
 _STALENESS_EDGES = (50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3)
@@ -36,9 +36,9 @@ def of(found: Report) -> Iterator[Section]:
 
 def _latency(samples: dict[str, Samples]) -> Section | None:
     rows = [
-        *_named(samples, "hit", "hot", "hit: "),
-        *_named(samples, "miss", "miss", "miss: "),
-        *_named(samples, "async", "amiss", "miss, asyncio: "),
+        *_spoken(_named(samples, "hit", "hot"), "hit", "client side"),
+        *_spoken(_named(samples, "miss", "miss"), "miss", "HGETALL and PTTL"),
+        *_spoken(_named(samples, "async", "amiss"), "miss, asyncio", "HGETALL and PTTL"),
         *_http_latency(samples),
     ]
     if not rows:
@@ -48,7 +48,16 @@ def _latency(samples: dict[str, Samples]) -> Section | None:
         "One lookup of a 20-trait profile, on a logarithmic axis. In the process: medians with quartiles. Over HTTP: "
         "the median, with a line to the 99th percentile, 16 connections at full load."
     )
-    return Section(title, text, charts.dots(sorted(rows, key=lambda row: row.middle), title))
+    return Section(
+        title, text, charts.dots(sorted(rows, key=lambda row: row.middle), title, "time of one lookup, logarithmic")
+    )
+
+
+def _spoken(rows: list[Measure], what: str, default: str) -> list[Measure]:
+    """Labels that say which way of redis-py it is."""
+    ways = {"redis-py": default, "redis-py, hgetall": "HGETALL alone", "redis-py, ahgetall": "HGETALL alone"}
+    labels = [f"redis-py, {ways[row.label]}" if row.label in ways else row.label for row in rows]
+    return [msgspec.structs.replace(row, label=f"{what}: {label}") for row, label in zip(rows, labels, strict=True)]
 
 
 def _http_latency(samples: dict[str, Samples]) -> list[Measure]:
@@ -72,14 +81,14 @@ def _http(samples: dict[str, Samples]) -> Section | None:
         return None
     title = "Requests a second over HTTP"
     text = "One server process, 16 connections, answers of the same bytes. Bars are medians, whiskers quartiles."
-    return Section(title, text, charts.bars(sorted(rows, key=lambda row: -row.middle), title, count))
+    return Section(title, text, charts.bars(sorted(rows, key=lambda row: -row.middle), title, "requests a second"))
 
 
 def _feed(samples: dict[str, Samples]) -> Section | None:
-    rows = _named(samples, "feed", "backlog")
+    rows = sorted(_named(samples, "feed", "backlog"), key=lambda row: -row.middle)
     title = "Change events taken in a second"
     text = "A backlog that piled up while the process stood still, drained. Bars are medians, whiskers quartiles."
-    return Section(title, text, charts.bars(rows, title, count)) if rows else None
+    return Section(title, text, charts.bars(rows, title, "events a second")) if rows else None
 
 
 def _staleness(samples: dict[str, Samples]) -> Section | None:
@@ -92,7 +101,16 @@ def _staleness(samples: dict[str, Samples]) -> Section | None:
         "acknowledgement of a write to the last read that still returned the value before it. The promise is one second."
     )
     ages = [age / 1e3 for age in found["data"]]
-    return Section(title, text, charts.histogram(ages, _STALENESS_EDGES, title))
+    return Section(
+        title,
+        text,
+        charts.histogram(
+            ages,
+            _STALENESS_EDGES,
+            title,
+            "how long after its acknowledgement a write was still not seen, and the share of such writes",
+        ),
+    )
 
 
 def _memory(samples: dict[str, Samples]) -> Section | None:
@@ -102,7 +120,7 @@ def _memory(samples: dict[str, Samples]) -> Section | None:
         "Profiles of 20 traits: what the process has in RAM after it cached them and had not before, divided by their number. "
         "Replies are fields of JSON text, as redis-py and coredis keep them."
     )
-    return Section(title, text, charts.bars(rows, title, count)) if rows else None
+    return Section(title, text, charts.bars(rows, title, "bytes", whole)) if rows else None
 
 
 def _growth(samples: dict[str, Samples]) -> Section | None:
@@ -141,10 +159,10 @@ def _ratios(trace: str) -> Callable[[dict[str, Samples]], Section | None]:
     return section
 
 
-def _named(samples: dict[str, Samples], figure: str, ending: str, prefix: str = "") -> list[Measure]:
+def _named(samples: dict[str, Samples], figure: str, ending: str) -> list[Measure]:
     """One row for each contender whose samples have that ending."""
     return [
-        Measure(prefix + name.removesuffix(f", {ending}"), stats["q1"], stats["median"], stats["q3"], _is_ours(name))
+        Measure(name.removesuffix(f", {ending}"), stats["q1"], stats["median"], stats["q3"], _is_ours(name))
         for name, stats in samples.get(figure, {}).items()
         if name.endswith(f", {ending}")
     ]

@@ -12,7 +12,7 @@ from benchmarks.children import ContenderFailed
 from benchmarks.contenders import edgeprofile, redis_py
 from benchmarks.figures import http, sidecar, staleness
 from benchmarks.load import Load
-from benchmarks.page.scales import decades, seconds
+from benchmarks.page.scales import around, decades, seconds
 from benchmarks.report import cells
 from benchmarks.rounds import ratio, rotated
 from benchmarks.rows import Result, at_least, at_most, times_faster, times_the_cost
@@ -195,3 +195,19 @@ def test_a_logarithmic_axis_holds_its_values_between_powers_of_ten():
     assert (scale.low, scale.high) == (1e-7, 1e-2)
     assert scale(1e-7) == 100
     assert scale(1e-2) == pytest.approx(500)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.01, 0.5], [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]),
+        ([300e-9, 1e-6], [200e-9, 500e-9, 1e-6]),
+        ([1_000, 1_000_000], [1_000, 10_000, 100_000, 1_000_000]),
+        ([3.0], [2, 5]),
+    ],
+)
+def test_an_axis_around_its_values_begins_and_ends_near_them(values, ticks):
+    scale = around(values, 0, 100)
+    assert scale.ticks == pytest.approx(ticks)
+    assert scale(scale.low) == 0
+    assert scale(scale.high) == pytest.approx(100)

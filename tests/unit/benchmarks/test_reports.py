@@ -1,13 +1,16 @@
 """What is written from the results of a run: the page, the pictures, the README."""
 
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import readme, report
+from benchmarks import public, readme, report
 from benchmarks.bench import QUICK
+from benchmarks.figures.ratio import PUBLIC
 from benchmarks.page import __main__ as page
-from benchmarks.page import charts
+from benchmarks.page import charts, pictures, sections
+from benchmarks.page.document import document
 from benchmarks.page.scales import percent
 from benchmarks.rounds import summary
 from benchmarks.rows import Missing, Result, at_least, at_most, quantity, times_the_rate
@@ -40,6 +43,21 @@ def found():
     return report.report(QUICK, [feed], ABOUT)
 
 
+@pytest.fixture
+def weighed():
+    """A run with what a profile weighs, and with hits by several policies."""
+    held = {"edgeprofile, never decoded": 926.0, "the profile's JSON itself": 572.0}
+    memory = Result(
+        figure="memory",
+        title="Memory",
+        samples={f"{name}, bytes": summary([size]) for name, size in held.items()},
+        settings={"profiles": 50_000, "encoded bytes": 572.25},
+    )
+    policies = ("edgeprofile", "edgeprofile, sieve", "exact LRU", "SIEVE")
+    ratios = {f"{name}, {PUBLIC}, {share}": summary([0.5 + share]) for name in policies for share in (0.01, 0.1, 0.5)}
+    return report.report(QUICK, [memory, Result(figure="ratio", title="Hits", samples=ratios)], ABOUT)
+
+
 def test_the_readme_tells_every_bound_and_comparison_and_who_was_absent(found):
     text = readme.written("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n", found)
     assert "| feed | 8 /s | redis-py: 2 /s | 4 x (4-4) | ≥ 8 x | **missed** |" in text
@@ -64,13 +82,56 @@ def test_the_page_comes_with_pictures_for_both_grounds(found, tmp_path, capsys):
     assert "2 pictures" in capsys.readouterr().out
 
 
+def test_what_a_profile_weighs_is_charted_the_lightest_first(weighed):
+    chart = next(section.chart for section in sections.of(weighed) if section.title.startswith("Bytes of memory"))
+    assert chart.index("JSON itself") < chart.index("edgeprofile, never decoded")
+    assert ">926<" in chart
+    assert "whisker" not in chart  # one measurement has no range
+
+
+def test_curves_are_told_apart_and_ours_are_on_top(weighed):
+    section = next(section for section in sections.of(weighed) if public.TITLE in section.title)
+    curves = [found[1] for found in re.finditer(r'<g class="(\w+ \w+)">', section.chart)]
+    assert curves == ["peer tone0", "peer tone1", "ours dash0", "ours dash1"]
+    assert "CC-BY" in section.text
+
+
+def test_the_page_tells_versions_load_settings_and_every_row(found, weighed):
+    page = document(report.report(QUICK, [*found.results, *weighed.results], ABOUT))
+    assert "quick run: EdgeProfile 0.1.0, CPython 3.12.1, Valkey 9.1.0; A processor, 2 cores" in page
+    assert "load 0.4 before it began" in page
+    assert "All 3 figures, also those without a bound" in page
+    assert "<td>written</td>" in page
+    assert f"run: mode quick, entries {QUICK.entries}, " in page
+    assert "Memory: profiles 50000, encoded bytes 572.25" in page
+    assert "coredis (Events): pip cannot install it" in page
+
+
+def test_a_picture_stands_without_the_page(weighed):
+    section = next(sections.of(weighed))
+    framed = pictures._framed(section, "2 cores & more")
+    root = ET.fromstring(framed)  # noqa: S314 (our own)
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == section.title
+    assert texts[-1] == "2 cores & more"
+    assert float(root.attrib["viewBox"].split()[3]) > float(ET.fromstring(section.chart).attrib["viewBox"].split()[3])  # noqa: S314
+
+
+@pytest.mark.parametrize("theme", pictures.THEMES)
+def test_rules_of_pictures_are_of_plain_classes_and_plain_colours(theme):
+    rules = pictures._rules(theme)
+    assert ".tone0 .curve, .tone0 .leader { stroke: #" in rules
+    assert "svg" not in rules
+    assert "var(" not in rules
+
+
 def test_charts_are_well_formed_whatever_is_told_in_them():
     line = charts.Line("a < b", [(0.1, 0.5), (0.2, 0.6)])
     made = [
-        charts.histogram([1e-6, 1e-3], [50e-6, 1e-4], "ages"),
+        charts.histogram([1e-6, 1e-3], [50e-6, 1e-4], "ages", "age & share"),
         charts.curves([line], "hits", "share", tell=percent, tell_across=percent, from_nothing=True),
-        charts.bars([charts.Measure("a & b", 1, 2, 3)], "rates"),
-        charts.dots([charts.Measure("a & b", 1, 2, 3)], "times"),
+        charts.bars([charts.Measure("a & b", 1, 2, 3)], "rates", "a second"),
+        charts.dots([charts.Measure("a & b", 1, 2, 3)], "times", "time"),
     ]
     assert [ET.fromstring(chart).tag.rpartition("}")[2] for chart in made] == ["svg"] * 4  # noqa: S314 (our own)
 
