@@ -49,7 +49,7 @@ bench-quick: $(STAMP)  ## the main figures in two minutes, fewer rounds; ARGS=--
 bench-report: $(STAMP)  ## charts of the last run: benchmarks/report.html and benchmarks/charts
 	@$(BIN)/python -m benchmarks.page $(ARGS)
 
-bench-readme: $(STAMP)  ## the last run's figures into the README
+bench-readme: bench-report  ## the last run's figures and charts into the README
 	@$(BIN)/python -m benchmarks.readme $(ARGS)
 
 bench: $(STAMP)  ## every figure against every peer; writes benchmarks/results

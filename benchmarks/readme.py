@@ -10,23 +10,27 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.children import ROOT
+from benchmarks.page import pictures, sections
+from benchmarks.page.__main__ import CHARTS
+from benchmarks.page.sections import Section
 from benchmarks.report import Report
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
+SHOWN = (sections.LATENCY, sections.HTTP, sections.STALENESS, sections.MEMORY)
 _WHAT = {"full": "Full run", "quick": "Quick run"}
 
 
-def block(found: Report) -> str:
-    """The text between the marks."""
-    return "\n".join([*_note(found), "", *_table(found), "", *_absent(found)])
+def block(found: Report, charts: Path = CHARTS) -> str:
+    """The text between the marks; of the pictures those that were drawn."""
+    return "\n".join([*_note(found), "", *_pictures(found, charts), *_table(found), "", *_absent(found)])
 
 
-def written(readme: str, found: Report) -> str:
+def written(readme: str, found: Report, charts: Path = CHARTS) -> str:
     """The README with the block of this run."""
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + block(found) + END + after
+    return before + BEGIN + block(found, charts) + END + after
 
 
 def _note(found: Report) -> Iterator[str]:
@@ -36,6 +40,21 @@ def _note(found: Report) -> Iterator[str]:
         f"{about['system']}, {about['python']}, Valkey {about['valkey']}),"
     )
     yield f"load {about.get('load', 'unknown')} before it began; everything on loopback. Only the ratios travel to other machines."
+
+
+def _pictures(found: Report, charts: Path) -> Iterator[str]:
+    for section in sections.of(found):
+        files = [charts / pictures.file_name(section, theme) for theme in pictures.THEMES]
+        if section.title in SHOWN and all(file.exists() for file in files):
+            yield _picture(section, *(file.relative_to(charts.parents[1]).as_posix() for file in files))
+            yield ""
+
+
+def _picture(section: Section, light: str, dark: str) -> str:
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img alt="{section.title}" src="{light}"></picture>'
+    )
 
 
 def _table(found: Report) -> Iterator[str]:

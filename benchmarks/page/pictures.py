@@ -26,7 +26,6 @@ def pictures(section: Section, circumstances: str) -> Iterator[tuple[str, bytes]
     """
     from resvg_py import svg_to_bytes
 
-    stem = re.sub(r"\W+", "-", section.title.lower()).strip("-")
     for theme in THEMES:
         drawn = svg_to_bytes(
             svg_string=_framed(section, circumstances),
@@ -36,7 +35,13 @@ def pictures(section: Section, circumstances: str) -> Iterator[tuple[str, bytes]
             font_size=13,
             font_family="DejaVu Sans",
         )
-        yield f"{stem}-{theme}.png", bytes(drawn)
+        yield file_name(section, theme), bytes(drawn)
+
+
+def file_name(section: Section, theme: str) -> str:
+    """What the picture of that section is called."""
+    stem = re.sub(r"\W+", "-", section.title.lower()).strip("-")
+    return f"{stem}-{theme}.png"
 
 
 def _framed(section: Section, circumstances: str) -> str:

@@ -12,6 +12,10 @@ from benchmarks.page.charts import Line, Measure
 from benchmarks.page.scales import percent, whole
 from benchmarks.report import Report
 
+LATENCY = "From a hit in the process to a server away"
+HTTP = "Requests a second over HTTP"
+STALENESS = "Staleness seen"
+MEMORY = "Bytes of memory for a cached profile"
 _STALENESS_EDGES = (50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3)
 
 Samples = dict[str, dict[str, Any]]
@@ -43,7 +47,7 @@ def _latency(samples: dict[str, Samples]) -> Section | None:
     ]
     if not rows:
         return None
-    title = "From a hit in the process to a server away"
+    title = LATENCY
     text = (
         "One lookup of a 20-trait profile, on a logarithmic axis. In the process: medians with quartiles. Over HTTP: "
         "the median, with a line to the 99th percentile, 16 connections at full load."
@@ -79,7 +83,7 @@ def _http(samples: dict[str, Samples]) -> Section | None:
     ]
     if not rows:
         return None
-    title = "Requests a second over HTTP"
+    title = HTTP
     text = "One server process, 16 connections, answers of the same bytes. Bars are medians, whiskers quartiles."
     return Section(title, text, charts.bars(sorted(rows, key=lambda row: -row.middle), title, "requests a second"))
 
@@ -95,7 +99,7 @@ def _staleness(samples: dict[str, Samples]) -> Section | None:
     found = next((stats for name, stats in samples.get("staleness", {}).items() if "pausing" in name), None)
     if found is None:
         return None
-    title = "Staleness seen"
+    title = STALENESS
     text = (
         f"{len(found['data']):,} writes, 1,000 a second, while another process reads all ids in turn: the time from the "
         "acknowledgement of a write to the last read that still returned the value before it. The promise is one second."
@@ -115,7 +119,7 @@ def _staleness(samples: dict[str, Samples]) -> Section | None:
 
 def _memory(samples: dict[str, Samples]) -> Section | None:
     rows = sorted(_named(samples, "memory", "bytes"), key=lambda row: row.middle)
-    title = "Bytes of memory for a cached profile"
+    title = MEMORY
     text = (
         "Profiles of 20 traits: what the process has in RAM after it cached them and had not before, divided by their number. "
         "Replies are fields of JSON text, as redis-py and coredis keep them."

@@ -14,6 +14,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 FIGURES = re.compile(
     r"(Full|Quick) run of \d{4}-\d\d-\d\d on \d+ cores \(.+, CPython [\w.]+, Valkey [\w.]+\),\n"
     r"load (?:[\d.]+|unknown) before it began; everything on loopback\. Only the ratios travel to other machines\.\n\n"
+    r"(?:<picture>.+</picture>\n\n)*"
     r"(?P<table>(?:\|.*\|\n)+)\n(?:Not measured:\n\n(?:- .+\n)+)?"
 )
 BOUND = re.compile(r"(≤|≥) ([\d.]+) (.+)")
@@ -22,7 +23,7 @@ PYTHON = [
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 ]
-LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+LINK = re.compile(r"(?:\]\(|\bsrc(?:set)?=\")(?!https?://|#)([^)#\"]+)")
 
 
 @pytest.mark.parametrize("script", [phases, timing, scale], ids=lambda script: script.__name__)

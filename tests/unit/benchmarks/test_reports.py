@@ -58,8 +58,8 @@ def weighed():
     return report.report(QUICK, [memory, Result(figure="ratio", title="Hits", samples=ratios)], ABOUT)
 
 
-def test_the_readme_tells_every_bound_and_comparison_and_who_was_absent(found):
-    text = readme.written("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n", found)
+def test_the_readme_tells_every_bound_and_comparison_and_who_was_absent(found, tmp_path):
+    text = readme.written("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n", found, tmp_path)
     assert "| feed | 8 /s | redis-py: 2 /s | 4 x (4-4) | ≥ 8 x | **missed** |" in text
     assert "| cut off | 0 times |" in text
     assert "written" not in text
@@ -67,6 +67,17 @@ def test_the_readme_tells_every_bound_and_comparison_and_who_was_absent(found):
     assert "old" not in text
     assert text.startswith("before\n")
     assert text.endswith("<!-- /benchmarks -->\nafter\n")
+
+
+def test_the_readme_shows_the_pictures_that_were_drawn(weighed, tmp_path):
+    charts = tmp_path / "benchmarks" / "charts"
+    charts.mkdir(parents=True)
+    assert "<picture>" not in readme.block(weighed, charts)
+    for theme in pictures.THEMES:
+        charts.joinpath(f"bytes-of-memory-for-a-cached-profile-{theme}.png").touch()
+    (shown,) = re.findall(r"<picture>.*</picture>", readme.block(weighed, charts))
+    assert 'srcset="benchmarks/charts/bytes-of-memory-for-a-cached-profile-dark.png"' in shown
+    assert 'src="benchmarks/charts/bytes-of-memory-for-a-cached-profile-light.png"' in shown
 
 
 def test_the_page_comes_with_pictures_for_both_grounds(found, tmp_path, capsys):
