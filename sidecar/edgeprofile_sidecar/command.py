@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.worker is not None:
         return _work(settings, args)
-    if (count := settings.current.sidecar.workers) > 1:
-        return _supervise(settings.current.sidecar, count, args)
+    if settings.current.sidecar.workers > 1:
+        return _supervise(settings.current, args)
     return main(settings.current, offline=_offline(args), settings=settings, print_addresses=args.print_addresses)
 
 
@@ -98,12 +98,14 @@ def _work(settings: Followed[Config], args: argparse.Namespace) -> int:
     return serve(Sidecar(config, _offline(args), settings=settings, bound=order.bound()), supervised=True)
 
 
-def _supervise(settings: SidecarConfig, count: int, args: argparse.Namespace) -> int:
-    """Have several serve."""
+def _supervise(config: Config, args: argparse.Namespace) -> int:
+    """Have several serve; what none of them could start with is said here, before any is started."""
+    Sidecar(config, _offline(args)).check()
     logs.configure()
     given = {"--config": args.config, "--offline": args.offline}
     arguments = [word for name, value in given.items() if value for word in (name, value)]
-    return serve(Supervisor(settings, count, arguments), print_addresses=args.print_addresses)
+    supervisor = Supervisor(config.sidecar, config.sidecar.workers, arguments)
+    return serve(supervisor, print_addresses=args.print_addresses)
 
 
 def _offline(args: argparse.Namespace) -> Path | None:

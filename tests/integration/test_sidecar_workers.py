@@ -207,6 +207,18 @@ def test_one_that_is_silent_for_long_is_started_again(redis_db, tmp_path, monkey
     assert [record.worker for record in caplog.records if record.message == "a worker is silent"] == [1]
 
 
+@pytest.mark.parametrize("missing", ["tokens.json", "profiles.json"])
+def test_a_file_that_none_of_them_could_use_is_said_once_and_ends_it(tmp_path, missing):
+    command = [sys.executable, "-m", "edgeprofile", "sidecar", "--config", str(written(tmp_path, "127.0.0.1:1"))]
+    if missing == "tokens.json":
+        (tmp_path / missing).unlink()
+    else:
+        command += ["--offline", str(tmp_path / missing)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count(missing) == 1
+
+
 def test_without_a_supervisor_they_end(workers):
     pids = workers.pids()
     workers.child.kill()
