@@ -27,7 +27,8 @@ class EncodedProfile(msgspec.Struct, frozen=True, gc=False):
         json: The JSON object of the profile's models, ``{}`` if there is no such profile.
         found: Whether there is one.
         age: Seconds since it was asked of Redis.
-        ttl: Seconds for which it may still be served from the cache, 0.0 if it was not kept, and less if it is stale.
+        ttl: Seconds for which it may still be served from the cache, 0.0 if it was not kept; of a stale one 0.0 or less, by
+            how long the promise has ended.
         hit: Whether it came from the cache.
         stale: Whether it is served past the promise, as ``staleIfError`` allows while Redis is unreachable.
     """
@@ -114,5 +115,7 @@ class EncodedReads:
     def _encoded(self, answer: Answer) -> EncodedProfile:
         now = self._engine.clock()
         ttl = 0.0 if answer.entry is None else answer.entry.expires - now
+        if answer.ended is not None:
+            ttl = min(0.0, answer.ended - now)  # a lease that was revoked ended before its time
         raw = b"{}" if answer.raw is None else answer.raw
         return EncodedProfile(raw, answer.raw is not None, now - answer.sent, ttl, answer.stale, answer.stale)

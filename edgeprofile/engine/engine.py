@@ -314,10 +314,10 @@ class Engine:
             return None
         with self.lock:
             entry = self.cache.find(*identity[:4])
-            if entry is None or self.clock() >= min(entry.expires, entry.lease.ended) + allowed:
+            if entry is None or self.clock() >= (ended := min(entry.expires, entry.lease.ended)) + allowed:
                 return None
             self.counters.stale_served += 1
-            return Answer(entry.raw, entry.sent, entry, stale=True)
+            return Answer(entry.raw, entry.sent, entry, ended)
 
     def status(self) -> dict[str, DestinationStatus]:
         """Where each destination's coherence stands."""

@@ -40,13 +40,19 @@ class Answer(NamedTuple):
     """What a lookup found.
 
     ``raw`` is the encoded traits (`None`: no such profile), ``sent`` when they were asked for, on the engine's clock.
-    ``entry`` is the cached entry, where there is one: its decoded view is shared. ``stale``: past the promise.
+    ``entry`` is the cached entry, where there is one: its decoded view is shared. ``ended``: when the promise did, of an
+    answer that is past it.
     """
 
     raw: bytes | None
     sent: float
     entry: Entry | None = None
-    stale: bool = False
+    ended: float | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is past the promise."""
+        return self.ended is not None
 
 
 class _Plan(Generic[Waiter]):

@@ -1,5 +1,6 @@
 """How fresh an answer is, asked over real sockets of a sidecar on a real server."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -74,7 +75,11 @@ def test_304_keeps_the_connection_in_step(sidecar):
     assert answers.endswith(b'"data":{"m":{"a":1}}}')
 
 
-def test_a_stale_answer_is_marked(make_server, tmp_path):
+def status(sidecar: RunningSidecar) -> str:
+    return sidecar.ask(asking(), EVERYTHING).header("Cache-Status") or ""
+
+
+def test_a_stale_answer_is_marked_and_says_for_how_long_it_has_been_one(make_server, tmp_path):
     server = make_server()
     server.command("HSET", KEY, "m", '{"a":1}')
     cache = {"staleIfError": "60s", "maxStaleness": "100ms"}
@@ -82,5 +87,6 @@ def test_a_stale_answer_is_marked(make_server, tmp_path):
         sidecar.settle(asking(), EVERYTHING)
         hit(sidecar)
         server.kill()
-        until(lambda: "stale" in (sidecar.ask(asking(), EVERYTHING).header("Cache-Status") or ""), 5)
+        until(lambda: "stale" in status(sidecar), 5)
+        until(lambda: re.search(r"; ttl=-\d; detail=stale-if-error$", status(sidecar)), 5)
         assert sidecar.ask(asking(), EVERYTHING).json == {"entity": "user", "id": ADA, "data": {"m": {"a": 1}}}

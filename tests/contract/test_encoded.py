@@ -106,5 +106,7 @@ def test_what_is_served_past_the_promise_says_so(make_server, runner):
         until(lambda: reads.peek(*ADA, destination="2Dest") is None, 5, "the promise has ended")
         stale = reads.get(*ADA)
         assert (stale.json, stale.hit, stale.stale) == (b'{"m":{"a":1}}', True, True)
+        assert -stale.age < stale.ttl <= 0
+        until(lambda: reads.get(*ADA).ttl <= stale.ttl - 0.2, 5, "the end of the promise is further back")
     finally:
         runner.run(client.close())
