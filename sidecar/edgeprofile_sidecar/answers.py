@@ -28,14 +28,12 @@ __all__ = [
     "DEADLINE",
     "DELETE_FAILED",
     "EXPECTATION_FAILED",
-    "HEADERS_OVERSIZED",
     "INTERNAL_ERROR",
     "INVALID_DESTINATION",
     "KEEP_ALIVE",
     "MALFORMED",
     "NO_GOOD_TOKEN",
     "NO_SUCH_ROUTE",
-    "OVERSIZED",
     "TOO_SLOW",
     "UNAUTHORIZED",
     "UNAVAILABLE",
@@ -44,8 +42,11 @@ __all__ = [
     "Answer",
     "error",
     "failure",
+    "long_head",
     "method_not_allowed",
+    "oversized",
     "render",
+    "too_many_headers",
     "too_often",
     "with_message",
 ]
@@ -80,11 +81,9 @@ NO_GOOD_TOKEN: Final = msgspec.structs.replace(UNAUTHORIZED)
 INVALID_DESTINATION: Final = error(404, "Invalid Destination. Please verify you are passing the right destination ID")
 NO_SUCH_ROUTE: Final = error(404, "There is nothing at this path; profiles are asked for at /v1/activation")
 TOO_SLOW: Final = error(408, "The request did not arrive in time")
-OVERSIZED: Final = error(413, "The body is larger than this sidecar accepts")
 UNSUPPORTED_TYPE: Final = error(415, "The content type must be application/json", b"Accept: application/json\r\n")
 UNSUPPORTED_CODING: Final = error(415, "The body must not be compressed", b"Accept-Encoding: identity\r\n")
 EXPECTATION_FAILED: Final = error(417, "The only expectation that can be met is 100-continue")
-HEADERS_OVERSIZED: Final = error(431, "The request line or a header is longer than this sidecar accepts")
 INTERNAL_ERROR: Final = error(500, "The sidecar failed to answer; its log says why")
 DELETE_FAILED: Final = Answer(500, b'{"message":"Internal server error"}')
 BUSY: Final = error(503, "The sidecar has as many requests as it takes at one time", b"Retry-After: 1\r\n")
@@ -101,6 +100,21 @@ _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".en
 def method_not_allowed(allowed: str) -> Answer:
     """405, with the methods that the path knows, separated by commas."""
     return error(405, f"This path takes {allowed}", f"Allow: {allowed}\r\n".encode())
+
+
+def oversized(most: int) -> Answer:
+    """413, with the bytes that a body may have."""
+    return error(413, f"The body is larger than the {most} bytes that are accepted here")
+
+
+def long_head(most: int) -> Answer:
+    """431, with the bytes that a line of a head may have."""
+    return error(431, f"The request line or a header is longer than the {most} bytes that are accepted")
+
+
+def too_many_headers(most: int) -> Answer:
+    """431, with the number of headers that a request may have."""
+    return error(431, f"The request has more than the {most} headers that are accepted")
 
 
 def too_often(seconds: float) -> Answer:

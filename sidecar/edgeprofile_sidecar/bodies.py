@@ -11,10 +11,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from edgeprofile_sidecar.answers import (
     EXPECTATION_FAILED,
     MALFORMED,
-    OVERSIZED,
     TOO_SLOW,
     UNSUPPORTED_CODING,
     UNSUPPORTED_TYPE,
+    oversized,
 )
 from edgeprofile_sidecar.headers import is_json, is_plain
 
@@ -44,7 +44,7 @@ def at_hand(request: web.BaseRequest, limit: int) -> bytes | Answer | None:
     if not content.is_eof():
         return None
     body = content.read_nowait()
-    return body if len(body) <= limit else OVERSIZED
+    return body if len(body) <= limit else oversized(limit)
 
 
 async def arriving(request: web.BaseRequest, limit: int, seconds: float) -> bytes | Answer:
@@ -56,7 +56,7 @@ async def arriving(request: web.BaseRequest, limit: int, seconds: float) -> byte
         seconds: Time in which it must be here.
     """
     if (request.content_length or 0) > limit:
-        return OVERSIZED
+        return oversized(limit)
     if not _go_ahead(request):
         return EXPECTATION_FAILED
     try:
@@ -80,5 +80,5 @@ async def _collect(content: StreamReader, limit: int) -> bytes | Answer:
     while part := await content.readany():
         parts += part
         if len(parts) > limit:
-            return OVERSIZED
+            return oversized(limit)
     return bytes(parts)

@@ -7,9 +7,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
-from edgeprofile_sidecar.answers import BUSY, CLOSE, HEADERS_OVERSIZED, INTERNAL_ERROR, MALFORMED, TOO_SLOW, render
+from edgeprofile_sidecar.answers import (
+    BUSY,
+    CLOSE,
+    INTERNAL_ERROR,
+    MALFORMED,
+    TOO_SLOW,
+    long_head,
+    render,
+    too_many_headers,
+)
 from edgeprofile_sidecar.dates import HttpDate
 from edgeprofile_sidecar.lane import Rest
 from edgeprofile_sidecar.logs import origin
@@ -299,6 +308,14 @@ class Server(web.Server):
         """The answer to an error outside the handler, counted, and logged where it is ours."""
         if isinstance(error, HttpProcessingError) or status < 500:
             self._counters.malformed += 1
-            return HEADERS_OVERSIZED if isinstance(error, LineTooLong) else MALFORMED
+            return self._misread(error)
         _log.error("a request could not be answered", extra=origin(error) if error else {})
         return INTERNAL_ERROR
+
+    def _misread(self, error: BaseException | None) -> Answer:
+        if isinstance(error, LineTooLong):
+            return long_head(self._config.max_header_bytes)
+        # aiohttp has no class of its own for this one.
+        if isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers"):
+            return too_many_headers(_MOST_HEADERS)
+        return MALFORMED

@@ -162,7 +162,8 @@ def test_a_declared_size_beyond_the_limit_is_refused_before_it_comes(raw):
     raw.sendall(head(f"Content-Length: {LIMIT + 1}") + b"x" * 1000)
     answers = Answers(raw)
     status, headers, form = answers.next()
-    assert (status, headers["Connection"], list(form)) == (413, "close", ["error"])
+    assert (status, headers["Connection"]) == (413, "close")
+    assert form == {"error": f"The body is larger than the {LIMIT} bytes that are accepted here"}
 
 
 def test_chunks_beyond_the_limit_are_refused(raw):
@@ -267,7 +268,7 @@ def test_an_idle_connection_outlives_the_bound_of_a_head(raw, sidecar):
         (head("Content-Length: 2", "Transfer-Encoding: chunked") + b"{}", 400),
         (head("Bad Header: x"), 400),
         (head("X: \x00"), 400),
-        (head(*(f"X-{n}: x" for n in range(200))), 400),
+        (head(*(f"X-{n}: x" for n in range(200))), 431),
         (head(f"X: {'x' * 5_000}"), 431),
         (head(path="/" + "x" * 5_000), 431),
     ],
@@ -282,6 +283,19 @@ def test_what_is_no_http_is_refused_in_the_form_of_errors_and_the_end(raw, sidec
     assert answers.ended()
     assert sidecar.metric("edgeprofile_http_malformed_total") == before + 1
     assert ID not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit"),
+    [
+        (head(f"X: {'x' * 5_000}"), "4096 bytes"),
+        (head(path="/" + "x" * 5_000), "4096 bytes"),
+        (head(*(f"X-{n}: x" for n in range(200))), "64 headers"),
+    ],
+)
+def test_a_head_that_is_too_long_is_told_how_long_it_may_be(raw, sent, limit):
+    raw.sendall(sent)
+    assert limit in Answers(raw).next()[2]["error"]
 
 
 def test_a_broken_request_after_a_good_one_ends_the_connection(raw):
