@@ -17,6 +17,9 @@ from edgeprofile_sidecar.tokens import PERMISSIONS, Token, fingerprint
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection, Iterable
+
+    from edgeprofile import Config
 
 __all__ = ["PREFIX", "add_arguments", "run"]
 
@@ -58,7 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    args.action(_path(args), args)
+    config = None if args.file else load(args.config)
+    args.action(Path(args.file) if config is None else _path(config), args)
+    if config is not None and args.action is _create:
+        _doubt(args.destination or (), [each.id for each in config.destinations])
     return 0
 
 
@@ -85,21 +91,32 @@ def _revoke(path: Path, args: argparse.Namespace) -> None:
     sys.stderr.write(f"token {args.name} revoked\n")
 
 
-def _path(args: argparse.Namespace) -> Path:
-    path = args.file or load(args.config).sidecar.tokens_file
-    if not path:
+def _path(config: Config) -> Path:
+    if not config.sidecar.tokens_file:
         raise ConfigurationError("is not set: name the file, or give --file", option="sidecar.tokensFile")
-    return Path(path)
+    return Path(config.sidecar.tokens_file)
+
+
+def _doubt(named: Iterable[str], configured: Collection[str]) -> None:
+    """Say which destinations are not configured: they may come later, or be misspelt."""
+    for destination in named:
+        if destination not in configured:
+            known = ", ".join(configured) or "none"
+            sys.stderr.write(f"mind that no destination {destination} is configured; there are: {known}\n")
 
 
 def _token(secret: str, args: argparse.Namespace) -> Token:
+    permissions = [word.strip() for word in args.permission.split(",")]
+    for word in permissions:
+        if word not in PERMISSIONS:
+            raise TokenError(f'"{word}" is no permission; there are: {", ".join(PERMISSIONS)}')
     digest = fingerprint(secret)
     now = datetime.now(UTC).replace(microsecond=0)
     described = {
         "name": args.name or f"token-{digest[:8]}",
         "sha256": digest,
         "destinations": "all" if args.all_destinations else args.destination,
-        "permissions": [word.strip() for word in args.permission.split(",")],
+        "permissions": permissions,
         "created": now,
         "expires": now + timedelta(seconds=parse_duration(args.expires)) if args.expires else None,
     }

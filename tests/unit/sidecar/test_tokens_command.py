@@ -71,8 +71,8 @@ def test_two_values_differ(call):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--all-destinations", "--permission", "write"), "'write'"),
-        (("--all-destinations", "--permission", ""), "permissions"),
+        (("--all-destinations", "--permission", "write"), '"write" is no permission; there are: read, delete'),
+        (("--all-destinations", "--permission", "read,"), '"" is no permission'),
         (("--all-destinations", "--name", "x" * 201), "$.name"),
         (("--all-destinations", "--expires", "90"), "has no unit"),
         (("--all-destinations", "--name", "taken"), "there is a token named taken"),
@@ -149,6 +149,27 @@ def test_the_file_is_found_by_the_configuration(tmp_path, capsys):
     assert main(["token", "create", "--all-destinations", "--config", str(config)]) == 0
     assert VALUE.fullmatch(capsys.readouterr().out)
     assert len(load(tmp_path / "kept" / "tokens.json")) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (("--destination", "2Dset"), "no destination 2Dset is configured; there are: 2Dest"),
+        (("--destination", "2Dest"), ""),
+        (("--all-destinations",), ""),
+    ],
+)
+def test_a_destination_that_is_not_configured_is_said(tmp_path, capsys, scope, said):
+    config = tmp_path / "edgeprofile.toml"
+    config.write_text(
+        '[[destinations]]\nid = "2Dest"\nworkspaceId = "1Wsp"\n'
+        'config = { address = "127.0.0.1:1", clusterMode = false }\n'
+        '[sidecar]\ntokensFile = "tokens.json"\n'
+    )
+    assert main(["token", "create", *scope, "--config", str(config)]) == 0
+    told = capsys.readouterr()
+    assert VALUE.fullmatch(told.out)
+    assert told.err.partition("shown this once:\n")[2].removeprefix("mind that ").strip() == said
 
 
 def test_a_configuration_without_a_file_says_what_to_set(tmp_path, capsys):
