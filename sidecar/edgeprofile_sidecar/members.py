@@ -63,7 +63,8 @@ def whole(body: bytes, decoder: msgspec.json.Decoder[T]) -> T | Unreadable:
     except (ValueError, RecursionError) as reason:
         if (named := _surrogate_in(body)) is not None:
             return Unreadable(f"{named} holds a lone surrogate, which UTF-8 cannot carry")
-        return Unreadable(f"the body is not JSON: {str(reason).removeprefix('JSON is malformed: ')}")
+        what = str(reason).removeprefix("JSON is malformed: ") if body else "it is empty"
+        return Unreadable(f"the body is not JSON: {what}")
 
 
 def destination(raw: msgspec.Raw) -> str:

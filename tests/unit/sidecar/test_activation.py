@@ -200,6 +200,10 @@ def test_what_is_no_json(sent):
     assert asked.message.startswith("the body is not JSON: ")
 
 
+def test_an_empty_body_is_said_to_be_empty():
+    assert read(b"") == Unreadable("the body is not JSON: it is empty")
+
+
 def no_constant(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
 
