@@ -246,7 +246,7 @@ class Service:
         asked = self._checked(deletion.read(body, self._most), grant)
         if isinstance(asked, Answer):
             return asked
-        outcome = "failed"
+        outcome = "not confirmed"  # whatever ends this, Redis may have done it, or a part of it
         try:
             removed = await self._delete(asked)
             outcome = f"{removed} removed"

@@ -309,4 +309,4 @@ def test_a_delete_is_written_down_whatever_becomes_of_it(caplog, outcome, status
     assert answer == (Answer(200, b'{"deletedKeys":1,"actualKeys":1}') if status == 200 else DELETE_FAILED)
     (record,) = [record for record in caplog.records if record.name.endswith("audit")]
     assert (record.token, record.profiles) == ("all", 1)
-    assert record.outcome == ("1 removed" if status == 200 else "failed")
+    assert record.outcome == ("1 removed" if status == 200 else "not confirmed")
