@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arriving", "at_hand"]
 
+_EXPECTATIONS = frozenset({"", "100-continue"})
 _BROKEN = (web.RequestPayloadError, HttpProcessingError, ConnectionError)
 
 
@@ -44,7 +45,9 @@ def at_hand(request: web.BaseRequest, limit: int) -> bytes | Answer | None:
     if not content.is_eof():
         return None
     body = content.read_nowait()
-    return body if len(body) <= limit else oversized(limit)
+    if len(body) > limit:
+        return oversized(limit)
+    return EXPECTATION_FAILED if _expected(request) not in _EXPECTATIONS else body
 
 
 async def arriving(request: web.BaseRequest, limit: int, seconds: float) -> bytes | Answer:
@@ -69,10 +72,14 @@ async def arriving(request: web.BaseRequest, limit: int, seconds: float) -> byte
 
 
 def _go_ahead(request: web.BaseRequest) -> bool:
-    expected = request.headers.get("Expect", "").strip().lower()
+    expected = _expected(request)
     if expected == "100-continue" and request.version >= HttpVersion11 and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return expected in {"", "100-continue"}
+    return expected in _EXPECTATIONS
+
+
+def _expected(request: web.BaseRequest) -> str:
+    return request.headers.get("Expect", "").strip().lower()
 
 
 async def _collect(content: StreamReader, limit: int) -> bytes | Answer:

@@ -195,6 +195,13 @@ def test_who_expects_100_and_sends_at_once_is_not_told(raw):
     assert number_in(Answers(raw).next()) == 7
 
 
+def test_what_cannot_be_expected_is_refused_when_the_body_is_here_as_well(raw):
+    raw.sendall(whole(7, "Expect: a miracle"))
+    assert Answers(raw).next()[0] == 417
+    raw.sendall(whole(8))
+    assert number_in(Answers(raw).next()) == 8
+
+
 @pytest.mark.parametrize(
     ("lines", "secret", "status"),
     [
