@@ -42,9 +42,9 @@ class Case:
 class Maker:
     """Makes cases; one seed makes the same ones again."""
 
-    def __init__(self, seed: int, token: str) -> None:
+    def __init__(self, seed: int, token: str, deleting: str) -> None:
         self.random = Random(seed)
-        self.token = token
+        self.tokens = {"POST": token, "DELETE": deleting}
         self.kinds: tuple[Callable[[], Odd], ...] = (
             self._chunked,
             self._plain,
@@ -58,6 +58,8 @@ class Maker:
             self._long_head,
             self._bare_lines,
             self._noise,
+            self._elsewhere,
+            self._odd_target,
         )
 
     def case(self) -> Case:
@@ -79,9 +81,11 @@ class Maker:
     def _body(self, number: int | str) -> bytes:
         return (f'{{"entity":"user","destinationId":"2Dest","id":{{"type":"number","value":"{number}"}}}}').encode()
 
-    def _head(self, *lines: str, end: str = "\r\n") -> bytes:
-        path = self.random.choice(("/v1/activation", "/v2/activation"))
-        given = (f"POST {path} HTTP/1.1", "Host: sidecar", f"Authorization: Bearer {self.token}", *lines, "", "")
+    def _head(self, *lines: str, end: str = "\r\n", request: str = "") -> bytes:
+        """A head; without a ``request`` of its own (a method and a target) it asks for one profile."""
+        request = request or self.random.choice(("POST /v1/activation", "POST /v2/activation"))
+        secret = self.tokens.get(request.partition(" ")[0], self.tokens["POST"])
+        given = (f"{request} HTTP/1.1", "Host: sidecar", f"Authorization: Bearer {secret}", *lines, "", "")
         return end.join(given).encode("latin-1")
 
     def _plain(self) -> Odd:
@@ -167,6 +171,41 @@ class Maker:
         )
         after: After = "anything" if len(body) > 64 << 10 else "answered"  # which keeps the connection if it is read
         return Odd("odd body", self._head(f"Content-Length: {len(body)}") + body, after)
+
+    def _elsewhere(self) -> Odd:
+        """An odd body for the requests that take many ids, which name none that a good request asks for."""
+        request = self.random.choice(("POST /v2/activation/batch", "DELETE /v2/activation"))
+        ids = self.random.choice(
+            (
+                b"[]",
+                b"[" * 30_000,
+                b"[" * 900 + b"]" * 900,
+                b'[null,5,"x",{},{"type":"n"},{"type":"n","value":[]}]',
+                b'[{"type":"n","value":"\xff"}]',
+                b'[{"type":"n","value":"\\udfff"},{"type":"n","value":"v"}]',
+                b'[{"type":"\\u0000","value":"\\u0000"}]',
+                b'[{"type":"n","value":' + b"9" * 20_000 + b"}]",
+                b'[{"type":"n","value":-1e999},{"type":"n","value":1.}]',
+                b'{"type":"n","value":"v"}',
+                b"[" + b",".join(b'{"type":"n","value":%d}' % number for number in range(1_100)) + b"]",
+            )
+        )
+        name = b"ids" if request.startswith("POST") else b"id"
+        body = b'{"entity":"user","destinationId":"2Dest","%b":%b}' % (name, ids)
+        return Odd("elsewhere", self._head(f"Content-Length: {len(body)}", request=request) + body, "answered")
+
+    def _odd_target(self) -> Odd:
+        method = self.random.choice(("GET", "OPTIONS", "PUT", "PATCH"))
+        part = self.random.choice(
+            ("v", "", "%", "%0", "%00", "%ff", "%zz", "%2F", "%25", "..", "a%0d%0a", "?", "//", "+")
+        )
+        query = self.random.choice(
+            ("", "?", "?traits", "?traits=%ff", "?bundle=", "?destinationId=%00", "?models=&=&&")
+        )
+        path = self.random.choice(
+            (f"/v2/profiles/user/n/{part}", f"/v2/profiles/{part}/n/v", "/openapi.json", f"/{part}")
+        )
+        return Odd("odd target", self._head(request=f"{method} {path}{query}"), "answered")
 
     def _long_head(self) -> Odd:
         line = self.random.choice(
