@@ -53,6 +53,7 @@ class Counters:
         self.rate_limited = 0
         self.in_flight = 0
         self.connections = 0
+        self.streams = 0
 
     @property
     def requests(self) -> dict[tuple[str, str, int], int]:

@@ -71,7 +71,7 @@ class Listener:
         self._cors = Cors(config.cors_origins) if config.cors_origins else None
         self._nowhere = _Route("other", {})
         endpoints = Endpoints(service, config, self.deadlines)
-        self.streams = Streams(service, config)
+        self.streams = Streams(service, config, counters)
         routes = (
             _Route("/v1/activation", {"POST": endpoints.activate}),
             _Route("/v2/activation", {"POST": endpoints.activate, "DELETE": endpoints.delete}),

@@ -177,6 +177,7 @@ def _http(counters: Counters) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily("edgeprofile_http_requests_in_flight", "Requests under way", value=counters.in_flight)
     yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=counters.connections)
+    yield GaugeMetricFamily("edgeprofile_http_streams", "Changes streams among them", value=counters.streams)
 
 
 def _files(files: Sequence[Followed[Any]]) -> Iterator[Metric]:

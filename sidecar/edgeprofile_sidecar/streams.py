@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.service import Service, Watch
     from edgeprofile_sidecar.tokens import Tokens
 
@@ -43,9 +44,10 @@ class Opened(Answer, frozen=True, gc=False):
 class Streams:
     """The streams that are open, at most ``sidecar.maxStreams``."""
 
-    def __init__(self, service: Service, config: SidecarConfig) -> None:
+    def __init__(self, service: Service, config: SidecarConfig, counters: Counters) -> None:
         self._service = service
         self._config = config
+        self._counters = counters
         self._closing = False
         self._tokens: Tokens | None = None
         self._open = set[_Stream]()
@@ -82,10 +84,12 @@ class Streams:
         """Tell of changes until the reader leaves, falls behind, loses its right, or the sidecar stops."""
         stream = _Stream(self._service, self._config, request, watch, headers)
         self._open.add(stream)
+        self._counters.streams = len(self)
         try:
-            await stream.run()
+            self._counters.closed["slow reader"] += not await stream.run()
         finally:
             self._open.discard(stream)
+            self._counters.streams = len(self)
         return stream.response
 
 
@@ -110,7 +114,8 @@ class _Stream:
         self.response = web.StreamResponse(headers={**_HEADERS, **headers})
         self.response.force_close()
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
+        """Tell of changes; whether the reader kept up."""
         try:
             with self._watch.changes, suppress(ConnectionError):
                 await self.response.prepare(self._request)
@@ -121,6 +126,8 @@ class _Stream:
             with suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(_LAST_WORD):
                     await self.response.write(_event("closing", {"reason": _TOO_SLOW}))
+            return False
+        return True
 
     async def _tell(self) -> str:
         """Tell of changes; why no more of them can be told."""

@@ -179,6 +179,9 @@ def test_only_so_many_streams_are_open(sidecar):
         with stream(sidecar) as three:
             assert three.status == 503
             assert list(json.loads(three.read())) == ["error"]
+        assert sidecar.metric("edgeprofile_http_streams") == 2
+    until(lambda: sidecar.metric("edgeprofile_http_streams") == 0, 5)
+    assert sidecar.metric("edgeprofile_http_closed_total", reason="slow reader") == 0
 
 
 @pytest.mark.parametrize(
@@ -266,6 +269,7 @@ def test_who_does_not_read_is_told_so_at_the_end(calm, redis_db):
         *told, last = events(lines)
         assert {event for event, _ in told} <= {"open", "change", "resync"}
         assert last == ("closing", {"reason": "its reader is too slow"})
+    assert calm.metric("edgeprofile_http_closed_total", reason="slow reader") == 1
 
 
 def test_a_stream_ends_when_the_sidecar_stops(sidecar):
