@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
+from aiohttp.hdrs import SERVER
 
 if TYPE_CHECKING:
     import contextlib
@@ -28,6 +29,7 @@ async def serve_admin(
     stack: contextlib.AsyncExitStack, app: web.Application, bound: socket.socket, seconds: float
 ) -> None:
     """Serve ``app`` at a socket until the stack is closed; a head may take ``seconds``, and so may idleness."""
+    app.on_response_prepare.append(_anonymous)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_AT_ONCE, keepalive_timeout=seconds)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -38,3 +40,8 @@ async def serve_admin(
 
     server = await asyncio.get_running_loop().create_server(factory, sock=bound)
     stack.callback(server.close)
+
+
+async def _anonymous(_: web.Request, response: web.StreamResponse) -> None:
+    """Say no versions to whoever asks: aiohttp would name its own and Python's."""
+    response.headers[SERVER] = "edgeprofile"

@@ -57,6 +57,11 @@ def test_few_connections_are_taken_and_none_for_long(redis_db, tmp_path):
         assert sidecar.admin("/livez").status == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/statusz", "/nothing"])
+def test_nobody_is_told_what_it_is_made_with(sidecar, path):
+    assert sidecar.admin(path).header("Server") == "edgeprofile"
+
+
 # Probes
 
 
