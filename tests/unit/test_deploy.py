@@ -258,6 +258,35 @@ def test_helm_renders_what_kubernetes_takes(expose):
 
 
 @needs_helm
+def test_traces_carry_the_names_of_pod_and_node_and_may_leave():
+    collector = {"networkPolicy.extraEgress[0].ports[0].port": "4318"}
+    documents = rendered(CHART, **NEEDED, traces="true", **collector)
+    (sidecar,) = the_pod(documents, "DaemonSet")["containers"]
+    variables = {variable["name"]: variable for variable in sidecar["env"]}
+    assert variables["EDGEPROFILE_SIDECAR_TRACES"]["value"] == "true"
+    attributes = variables["OTEL_RESOURCE_ATTRIBUTES"]["value"]
+    assert "k8s.pod.name=$(K8S_POD_NAME)" in attributes
+    for name in re.findall(r"\$\((\w+)\)", attributes):  # Kubernetes puts in what stands before it
+        assert list(variables).index(name) < list(variables).index("OTEL_RESOURCE_ATTRIBUTES")
+    (policy,) = (each for each in documents if each["kind"] == "NetworkPolicy")
+    assert policy["spec"]["egress"][-1] == {"ports": [{"port": 4318}]}
+
+
+@needs_helm
+@pytest.mark.parametrize("annotations", [{}, {"podAnnotations.a": "b"}])
+def test_a_changed_configuration_replaces_the_pods_where_that_is_wanted(annotations):
+    def annotated(config: str, **settings: str) -> Any:
+        documents = rendered(CHART, tokensSecret="t", config=config, **annotations, **settings)
+        (found,) = (each for each in documents if each["kind"] == "DaemonSet")
+        return found["spec"]["template"]["metadata"].get("annotations", {})
+
+    wanted = {"nodeLocal.restartOnConfigChange": "true"}
+    assert annotated("a") == annotated("b")
+    assert annotated("a", **wanted) != annotated("b", **wanted)
+    assert annotated("a").items() <= annotated("a", **wanted).items()
+
+
+@needs_helm
 @pytest.mark.parametrize("native", ["true", "false"])
 def test_another_chart_can_put_it_into_its_pods(charts, native):
     documents = rendered(charts / "example", **{"edgeprofile.sidecar.native": native})

@@ -110,9 +110,26 @@ volumeMounts:
   value: {{ .Values.drainTimeout | quote }}
 - name: EDGEPROFILE_CACHE_MAX_BYTES
   value: {{ .Values.cacheMaxBytes | quote }}
+{{- if .Values.traces }}
+- name: EDGEPROFILE_SIDECAR_TRACES
+  value: "true"
+{{- range $name, $field := dict "K8S_NAMESPACE_NAME" "metadata.namespace" "K8S_NODE_NAME" "spec.nodeName" "K8S_POD_NAME" "metadata.name" "K8S_POD_UID" "metadata.uid" }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: {{ $field }}
+{{- end }}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: k8s.namespace.name=$(K8S_NAMESPACE_NAME),k8s.node.name=$(K8S_NODE_NAME),k8s.pod.name=$(K8S_POD_NAME),k8s.pod.uid=$(K8S_POD_UID)
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* For the annotations of pods that shall be replaced when the chart's configuration changes. */}}
+{{- define "edgeprofile.configChecksum" -}}
+checksum/edgeprofile-config: {{ .Values.config | sha256sum }}
 {{- end -}}
 
 {{/* Secrets are for root and for the pod's fsGroup: 0444 would let every other container's user read the tokens. */}}
