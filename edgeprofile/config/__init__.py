@@ -21,7 +21,7 @@ from edgeprofile.config.model import (
     SidecarConfig,
 )
 from edgeprofile.config.source import from_keywords, from_mapping, load
-from edgeprofile.units import parse_duration, parse_size
+from edgeprofile.units import format_size, parse_duration, parse_size
 
 __all__ = [
     "TLS",
@@ -36,6 +36,7 @@ __all__ = [
     "RedisConfig",
     "SidecarConfig",
     "effective",
+    "format_size",
     "from_keywords",
     "from_mapping",
     "load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 
 import edgeprofile.config
 from edgeprofile.config import from_keywords, load
-from edgeprofile_sidecar import logs
+from edgeprofile_sidecar import logs, memory_limit
 from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.serving import serve
 from edgeprofile_sidecar.sidecar import Sidecar
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from edgeprofile.config import Config, SidecarConfig
 
 __all__ = ["add_arguments", "main", "run"]
+
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         shown = msgspec.json.encode(edgeprofile.config.effective(settings.current))
         sys.stdout.write(msgspec.json.format(shown, indent=2).decode() + "\n")
         Sidecar(settings.current, _offline(args)).check()
+        _look_at_memory(settings.current)
         return 0
     if args.worker is not None:
         return _work(settings, args)
@@ -86,6 +90,7 @@ def main(
         ConfigurationError: An address or the tokens file cannot be used.
     """
     logs.configure()
+    _look_at_memory(config)
     return serve(Sidecar(config, offline, settings=settings), print_addresses=print_addresses)
 
 
@@ -102,10 +107,17 @@ def _supervise(config: Config, args: argparse.Namespace) -> int:
     """Have several serve; what none of them could start with is said here, before any is started."""
     Sidecar(config, _offline(args)).check()
     logs.configure()
+    _look_at_memory(config)
     given = {"--config": args.config, "--offline": args.offline}
     arguments = [word for name, value in given.items() if value for word in (name, value)]
     supervisor = Supervisor(config.sidecar, config.sidecar.workers, arguments)
     return serve(supervisor, print_addresses=args.print_addresses)
+
+
+def _look_at_memory(config: Config) -> None:
+    """Warn of a cache that does not fit into this container."""
+    if doubt := memory_limit.doubt(config, memory_limit.limit()):
+        _log.warning("%s", doubt)
 
 
 def _offline(args: argparse.Namespace) -> Path | None:
