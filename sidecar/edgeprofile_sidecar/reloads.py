@@ -54,8 +54,12 @@ class Reloads:
         if self._settings is None:
             return
         async with self._turn:
+            failures = self._settings.failures
+            changed = await asyncio.to_thread(self._settings.refresh, force=force)
+            if self._settings.failures > failures:
+                self._retry_at = None  # what waited for its turn is no longer what the file says
             due = self._retry_at is not None and monotonic() >= self._retry_at
-            if await asyncio.to_thread(self._settings.refresh, force=force) or due:
+            if changed or due:
                 await self._apply(self._settings)
 
     async def all(self) -> None:

@@ -5,6 +5,10 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
+from edgeprofile import ConfigurationError, RedisUnavailable
+from edgeprofile_sidecar import reloads as module
 from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.reloads import Reloads
 
@@ -36,3 +40,43 @@ def test_what_was_read_first_never_replaces_what_was_read_later(tmp_path: Path):
 
     asyncio.run(scenario())
     assert tokens.current == "2"
+
+
+@pytest.mark.parametrize(("then", "tried", "good"), [("b", ["b", "b"], True), ("nonsense", ["b"], False)])
+def test_destinations_that_were_not_ready_are_tried_again_while_the_file_still_names_them(
+    tmp_path, monkeypatch, then, tried, good
+):
+    file = tmp_path / "edgeprofile.toml"
+    file.write_text("a")
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+
+    def read() -> SimpleNamespace:
+        text = file.read_text()
+        if text == "nonsense":
+            raise ConfigurationError("it is nonsense")
+        sidecar = SimpleNamespace(reload_timeout=1.0)
+        return SimpleNamespace(name=text, sidecar=sidecar, bundles={}, destinations=[])
+
+    asked: list[str] = []
+
+    async def replace(config: SimpleNamespace, _: float) -> bool:
+        asked.append(config.name)
+        if len(asked) == 1:
+            raise RedisUnavailable("not yet")
+        return True
+
+    settings = Followed("config", [file], read)
+
+    async def scenario() -> None:
+        reloads = Reloads(SimpleNamespace(replace=replace), settings, [])
+        file.write_text("b")
+        await reloads.follow_settings()
+        if then != "b":
+            file.write_text(then)
+        await reloads.follow_settings()
+        clock.now = 20.0
+        await reloads.follow_settings()
+
+    asyncio.run(scenario())
+    assert (asked, settings.good) == (tried, good)
