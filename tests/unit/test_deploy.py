@@ -258,6 +258,22 @@ def test_helm_renders_what_kubernetes_takes(expose):
 
 
 @needs_helm
+def test_nothing_but_the_pods_of_the_daemon_set_is_taken_for_one():
+    documents = rendered(CHART, **NEEDED)
+    by_kind = {each["kind"]: each for each in documents}
+    own = by_kind["DaemonSet"]["spec"]["template"]["metadata"]["labels"].items()
+    wanted = [
+        by_kind["DaemonSet"]["spec"]["selector"]["matchLabels"].items(),
+        by_kind["Service"]["spec"]["selector"].items(),
+        by_kind["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items(),
+        by_kind["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items(),
+    ]
+    assert all(selected <= own for selected in wanted)
+    test = by_kind["Pod"]["metadata"]["labels"].items()
+    assert not any(selected <= test for selected in wanted)
+
+
+@needs_helm
 def test_traces_carry_the_names_of_pod_and_node_and_may_leave():
     collector = {"networkPolicy.extraEgress[0].ports[0].port": "4318"}
     documents = rendered(CHART, **NEEDED, traces="true", **collector)
