@@ -255,6 +255,12 @@ def test_helm_renders_what_kubernetes_takes(expose):
     check_the_sidecar(sidecar, pod)
     listen = {variable["name"]: variable.get("value") for variable in sidecar["env"]}["EDGEPROFILE_SIDECAR_LISTEN"]
     assert listen.startswith("unix:") == (expose == "socket")
+    (test,) = (each for each in documents if each["kind"] == "Pod")
+    (service,) = (each for each in documents if each["kind"] == "Service")
+    asked = re.fullmatch(r"http://([\w-]+):(\d+)", test["spec"]["containers"][0]["args"][-1])
+    assert asked is not None
+    assert asked[1] == service["metadata"]["name"]
+    assert int(asked[2]) in {port["port"] for port in service["spec"]["ports"]}
 
 
 @needs_helm
