@@ -2,9 +2,11 @@
 
 import asyncio
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
+from tests.support import wait
 from tests.support.wait import auntil, until
 
 
@@ -20,6 +22,28 @@ def test_a_false_condition_fails_and_names_itself_and_the_last_answer():
 
 def test_the_predicate_is_asked_at_least_once():
     assert until(lambda: True, 0)
+
+
+class Clock:
+    """Time that passes while the predicate is asked, and in no other way."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(wait, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=bool))
+
+    def is_noon(self):
+        noon = self.now >= 105.0
+        self.now += 4.0
+        return noon
+
+
+def test_the_last_question_is_asked_when_the_time_is_over(monkeypatch):
+    assert until(Clock(monkeypatch).is_noon, 5)
+
+
+def test_the_asyncio_twin_asks_last_when_the_time_is_over(monkeypatch):
+    clock = Clock(monkeypatch)
+    assert asyncio.run(auntil(clock.is_noon, 5))
 
 
 def test_the_message_may_be_made_at_the_time_of_the_failure():
