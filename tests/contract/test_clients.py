@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import edgeprofile
-from tests.support.clients import configuration
+from tests.support.clients import configuration, hears
 from tests.support.faults import TO_CLIENT
 from tests.support.wait import until
 
@@ -26,7 +26,8 @@ def write(server, key=KEY, model="m", **traits):
 
 
 def cached(client):
-    """Read until the entry stays: the event of a write just before may overtake the first fetch."""
+    """Read until the entry is there, and stays: every write so far has been heard of."""
+    hears(client)
 
     def read():
         client.get(*ADA)

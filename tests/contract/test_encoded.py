@@ -35,12 +35,11 @@ def reads(client: AsyncClient, runner: asyncio.Runner) -> Waiting:
 def cached(reads: Waiting) -> EncodedProfile:
     """Read until the entry stays: the event of a write just before may overtake the first fetch."""
 
-    def read() -> bool:
+    def read() -> EncodedProfile | None:
         reads.get(*ADA)
-        return reads.peek(*ADA, destination="2Dest") is not None
+        return reads.peek(*ADA, destination="2Dest")
 
-    until(read, 2, "the profile is cached")
-    return reads.peek(*ADA, destination="2Dest")
+    return until(read, 2, "the profile is cached")
 
 
 def test_a_miss_is_read_and_a_hit_is_what_was_read(reads, redis_db):
@@ -95,11 +94,11 @@ def test_what_is_wrong_with_all_of_them_is_raised(reads):
 
 def test_what_is_served_past_the_promise_says_so(make_server, runner):
     server = make_server()
+    server.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", '{"a":1}')  # no event of it is to come
     config = configuration(server.address, cache={"staleIfError": "60s", "maxStaleness": "100ms"})
     client = AsyncClient(config)
     try:
         runner.run(client.start())
-        server.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", '{"a":1}')
         reads = Waiting(client.encoded, runner)
         cached(reads)
         server.kill()

@@ -89,7 +89,9 @@ def test_a_profile_has_one_refresh_at_a_time_however_often_it_changes(hang):
     hung = hang(8)
     hung.changes("a")
     until(lambda: hung.asked("a") == 1, 5, "it is being refreshed")
-    hung.write("a")  # the refresh that is out is spoiled now, and nobody may join it
+    poisoned = hung.client.stats().poisoned
+    hung.write("a")
+    until(lambda: hung.client.stats().poisoned > poisoned, 5, "the refresh that is out is spoiled, and joined no more")
     for _ in range(5):
         begun = time.monotonic()
         until(lambda: time.monotonic() - begun > 0.02, 1, "another one would be due")  # noqa: B023 (called at once)

@@ -1,6 +1,7 @@
 """Both clients behind one synchronous face, so that one conformance suite runs over both."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from edgeprofile import AsyncClient, Client
 from tests.support.servers import Server
+from tests.support.wait import until
 
 WORKSPACE, DESTINATION = "1Wsp", "2Dest"
 
@@ -22,6 +24,22 @@ def configuration(address: str, **changes: Any) -> dict[str, Any]:
         **changes.pop("destination", {}),
     }
     return {"destinations": [destination], **changes}
+
+
+def hears(client: Any) -> None:
+    """Wait until a live client has been told of every change that was acknowledged before the call.
+
+    A heartbeat that was sent since then has come back, and events come in order. Until then an entry is in doubt, also
+    one that has just been found: the event of an earlier write may still drop it.
+    """
+    begun = time.monotonic()
+
+    def proved() -> bool:
+        spent = time.monotonic() - begun  # before the ages are taken: a proof must not seem younger than it is
+        ages = [status.watermark_age for status in client.status().values()]
+        return all(age is not None and age < spent for age in ages)
+
+    until(proved, 10, lambda: f"a heartbeat comes back: {client.status()}")
 
 
 class Waiting:
