@@ -39,9 +39,9 @@ def asked(rig: Rig, name: str) -> int:
 
 def test_fault_25_a_thousand_callers_of_one_cold_profile_are_one_fetch(make_rig, redis_db, kind):
     rig = make_rig(redis_db, bound=10.0)
+    rig.write(COLD)  # before there is a feed to tell of it
     rig.begin(limits={"timeout": "20s"})
     caller = rig.caller(kind, threads=1000)
-    rig.write(COLD)
     caller.call("get", "user", "email", "warm")
     connection = rig.carrier("warm")
     connection.hold(TO_CLIENT)

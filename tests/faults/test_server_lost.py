@@ -86,6 +86,7 @@ def test_fault_11_nothing_old_is_served_after_a_restart_without_data(live: Rig):
         traffic.goes_on()
         with live.history.becoming(ABSENT, KEYS):
             live.server.restart()
+        until(lambda: live.losses, 5, "the epoch ends")
         live.recovers()
         assert live.version() == ABSENT
         traffic.goes_on()
@@ -98,6 +99,7 @@ def test_fault_11_what_a_restored_snapshot_says_is_served_and_nothing_newer(live
     until(lambda: all(live.version(name) == 2 for name in ALL), 5, "the second version is seen")
     with live.history.becoming(1, KEYS):
         live.server.restart()
+    until(lambda: live.losses, 5, "the epoch ends")
     live.recovers()
     assert [live.version(name) for name in ALL] == [1] * len(ALL)
 

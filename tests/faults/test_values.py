@@ -8,6 +8,7 @@ import pytest
 import edgeprofile
 from edgeprofile import ReplyTooLarge, WrongType
 from tests.support.callers import KINDS, Caller
+from tests.support.clients import hears
 from tests.support.faults import TO_CLIENT, TO_SERVER
 from tests.support.history import ABSENT
 from tests.support.rig import QUIET, Rig, key_of, version_of
@@ -189,6 +190,7 @@ def test_fault_21_a_profile_beyond_the_cache_is_served_and_never_kept(rig: Rig, 
     rig.begin(cache={"maxProfileBytes": "64KiB"})
     caller = rig.caller(kind)
     rig.server.command("HSET", key_of("large"), "m", json.dumps("x" * 100_000))
+    hears(rig.client)
     with rig.traffic() as traffic:
         assert caller.call("get", "user", "email", "large") == {"m": "x" * 100_000}
         assert rig._entry("large") is None
@@ -208,7 +210,7 @@ def test_fault_21_a_reply_beyond_the_limit_is_refused_by_name_and_costs_its_conn
             found.result(10)
         traffic.goes_on()
         assert not traffic.errors, "nobody else is to suffer"
-        assert rig.live, "the feed is not concerned"
+        until(lambda: rig.live, 5, "the feed is not concerned")
     assert rig.losses == 0, rig.stats.feed_losses
 
 

@@ -26,7 +26,7 @@ import pytest
 from edgeprofile import AsyncClient, Client, EdgeProfileError, Profile, Stats
 from edgeprofile.metrics import DestinationStatus
 from tests.support.callers import Caller, Kind, LoopThread
-from tests.support.clients import DESTINATION, WORKSPACE, configuration
+from tests.support.clients import DESTINATION, WORKSPACE, configuration, hears
 from tests.support.history import Report
 from tests.support.proxy import Connection, Proxy
 from tests.support.recorder import History, Reader, Writer, fields
@@ -143,6 +143,12 @@ class Rig:
     def write(self, name: str) -> int:
         """Write a profile's next version, not through the proxy."""
         return self.history.write(self._direct, key_of(name))
+
+    def written(self, name: str) -> int:
+        """Write a profile's next version, and wait until its event has come: what is read from now on is not in doubt."""
+        version = self.write(name)
+        hears(self.client)
+        return version
 
     def delete(self, name: str) -> None:
         self.history.delete(self._direct, key_of(name))
