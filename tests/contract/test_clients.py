@@ -229,31 +229,37 @@ def test_legacy_keys_are_read_where_the_destination_says_so(make_client, redis_d
 
 def test_the_servers_ttl_is_honoured(client, redis_db):
     write(redis_db, a=1)
-    redis_db.command("PEXPIRE", KEY, "300")
+    redis_db.command("PEXPIRE", KEY, "1000")
     begun = time.monotonic()
-    assert client.get(*ADA) is not None
-    until(lambda: client.get(*ADA) is None, 2, "the profile expires")
-    assert time.monotonic() - begun < 0.6
+    shown = []
+
+    def expired():
+        asked = time.monotonic()
+        if client.get(*ADA) is None:
+            return True
+        shown.append(asked)
+        return False
+
+    until(expired, 2, "the profile expires")
+    assert shown[-1] - begun < 1.0 + 0.001  # Redis counts in milliseconds
 
 
 def test_the_ttl_of_a_field_is_honoured(client, redis_db):
     write(redis_db, a=1)
     write(redis_db, model="n", b=1)
     try:
-        redis_db.command("HPEXPIRE", KEY, "300", "FIELDS", "1", "n")
+        redis_db.command("HPEXPIRE", KEY, "1000", "FIELDS", "1", "n")
     except Exception:  # noqa: BLE001 (whatever the client library makes of an unknown command)
         pytest.skip("this server has no field TTLs")
     assert set(client.get(*ADA)) == {"m", "n"}
-    until(lambda: set(client.get(*ADA)) == {"m"}, 1, "the field expires")
+    until(lambda: set(client.get(*ADA)) == {"m"}, 1.001, "the field expires")
 
 
 def test_a_flush_is_seen_within_the_bound(client, redis_db):
     write(redis_db, a=1)
     client.get(*ADA)
     redis_db.flushall()
-    begun = time.monotonic()
-    until(lambda: client.get(*ADA) is None, 3, "the flush is seen")
-    assert time.monotonic() - begun < 1.5
+    until(lambda: client.get(*ADA) is None, 1, "the flush is seen")
 
 
 def test_a_closed_client_says_so(make_client, redis_db):
@@ -298,9 +304,7 @@ def test_without_a_feed_a_value_lives_as_long_as_its_own_proof(make_client, redi
     client = make_client(configuration(redis_db.address, cache={"maxStaleness": "300ms"}, feed={"mode": "keyspace"}))
     assert client.get(*ADA)["m"]["version"] == 1
     write(redis_db, version=2)
-    begun = time.monotonic()
-    until(lambda: client.get(*ADA)["m"]["version"] == 2, 2, "the write is seen")
-    assert time.monotonic() - begun < 0.5
+    until(lambda: client.get(*ADA)["m"]["version"] == 2, 0.3, "the write is seen")
 
 
 def test_concurrent_misses_of_one_profile_are_one_fetch(redis_db, make_proxy):

