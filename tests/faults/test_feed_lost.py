@@ -17,7 +17,9 @@ def close_feed(rig: Rig, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", HOWS)
-def test_fault_03_hits_stop_at_once_when_the_feed_is_closed(live: Rig, how):
+def test_fault_03_hits_stop_at_once_when_the_feed_is_closed(make_rig, redis_db, how):
+    live = make_rig(redis_db, bound=10.0)  # so that no lease lapses meanwhile
+    live.begin()
     live.proxy.refuse()
     close_feed(live, how)
     assert live.stops_hitting() < live.bound / 2

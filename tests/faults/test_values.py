@@ -1,7 +1,6 @@
 """What is stored changes its type, its TTL, its size, or is not what anybody expected."""
 
 import json
-import time
 
 import pytest
 
@@ -41,7 +40,7 @@ def test_fault_19_expire_and_persist_after_the_fill_replace_the_entry(live: Rig)
     until(lambda: entry_life(live) > 5, 2, "PERSIST is seen")
     live.server.command("PEXPIRE", KEY, "300")
     with live.history.becoming(ABSENT, [KEY]):
-        until(lambda: 0 < entry_life(live) <= 0.3, 0.25, "PEXPIRE is seen")
+        until(lambda: 0 < entry_life(live) <= 0.3 or live.version() == ABSENT, 0.3, "PEXPIRE is seen")
         until(lambda: live.version() == ABSENT, 0.6, "it has expired")
 
 
@@ -78,11 +77,10 @@ def models(rig: Rig, **how) -> set[str]:
 
 
 def test_fault_19_a_hash_field_that_expires_is_never_served_late(fields: Rig):
+    fields.server.command("HSET", KEY, "extra", '{"a":1}')
+    until(lambda: "extra" in models(fields), 5, "the field is there")
     field_ttl(fields, 400)
-    begun = time.monotonic()
-    until(lambda: "extra" in models(fields), 0.3, "the field is there")
-    until(lambda: "extra" not in models(fields), 2, "the field is gone")
-    assert time.monotonic() - begun < 0.4 + 0.1
+    until(lambda: "extra" not in models(fields), 0.4 + 0.001, "the field is gone")  # Redis counts in milliseconds
     fields.server.command("HPERSIST", KEY, "FIELDS", "1", "model_a")
 
 
