@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.activation import ADA, EVERYTHING, TOKENS, asking, email
 from tests.support.servers import Server
-from tests.support.sidecar import RunningSidecar, configuration, running
+from tests.support.sidecar import Response, RunningSidecar, configuration, running
 from tests.support.wait import until
 
 KEY = "1Wsp:2Dest:user:email:ada@example.com"
@@ -21,12 +21,12 @@ def sidecar(redis_db: Server, tmp_path: pytest.TempPathFactory) -> Iterator[Runn
         yield started
 
 
-def hit(sidecar: RunningSidecar) -> object:
-    def asked() -> bool:
-        return "hit" in (sidecar.ask(asking(), EVERYTHING).header("Cache-Status") or "")
+def hit(sidecar: RunningSidecar) -> Response:
+    def asked() -> Response | None:
+        answer = sidecar.ask(asking(), EVERYTHING)
+        return answer if "hit" in (answer.header("Cache-Status") or "") else None
 
-    until(asked, 2, "a hit")
-    return sidecar.ask(asking(), EVERYTHING)
+    return until(asked, 2, "a hit")
 
 
 def test_a_miss_and_a_hit_say_so(sidecar):

@@ -221,6 +221,7 @@ def test_the_latency_histogram_is_cumulative_and_begins_at_fifty_microseconds(si
 
 def test_lookups_are_counted_by_what_they_come_to(sidecar, redis_db):
     redis_db.command("HSET", "1Wsp:2Dest:user:email:there", "m", "{}")
+    sidecar.hears()
     before = outcomes(sidecar)
     for name in ("other", "there"):
         for _ in range(4):

@@ -101,6 +101,7 @@ def test_the_destination_that_need_not_be_named_is_the_one_there_is_now(sidecar,
 
 def test_the_new_client_knows_the_profiles_in_use(sidecar, file, redis_db):
     redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", '{"n":1}')
+    sidecar.hears()
     until(lambda: sidecar.ask(asked(), TOKEN).json["data"] == {"m": {"n": 1}}, message="the profile")
     file.write_text(text(redis_db.address, "2Dest", "2New"))
     until(lambda: sidecar.ask(asked("2New"), TOKEN).status == 200, message="the new destination")

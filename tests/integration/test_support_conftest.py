@@ -37,7 +37,7 @@ def test_a_test_that_hangs_shows_its_stack_and_ends_the_run(run):
     code, output = run(
         "unit",
         "import pytest, threading\n"
-        "@pytest.mark.limit(0.3)\n"
+        "@pytest.mark.limit(2)\n"
         "def test_hangs():\n"
         "    threading.Event().wait()\n"
         "def test_never_reached(): pass\n",

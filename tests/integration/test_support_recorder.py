@@ -58,7 +58,7 @@ def test_a_cache_that_forgets_to_invalidate_is_caught(client):
         written = writer.writes
         until(lambda: writer.writes > written + 50)
         reader.read(KEYS[0], lambda: cache)
-    report = history.check(bound=0.01)
+    report = history.check(bound=0)
     assert [violation.kind for violation in report.violations] == ["stale"]
 
 

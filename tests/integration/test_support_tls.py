@@ -80,6 +80,7 @@ def test_a_proxy_that_speaks_tls_sees_and_holds(terminated, certificates):
             client.get("key")
         proxy.heal()
         until(lambda: client.get("key") == b"value", ignoring=(redis.TimeoutError,))
+        until(lambda: len(proxy.data.connections) == 1, message="those that were given up have ended")
         assert proxy.data.reset() == 1
         assert not proxy.data.connections
 

@@ -23,6 +23,7 @@ from edgeprofile.config import Config, from_mapping
 from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.sidecar import Sidecar
 from edgeprofile_sidecar.tokens import Permission, Token, dump, fingerprint
+from tests.support.clients import hears
 from tests.support.wait import until
 
 Transport = Literal["tcp", "unix"]
@@ -80,7 +81,11 @@ class RunningSidecar:
     def settle(self, body: object, token: str) -> None:
         """Return when the sidecar is ready and has read from Redis, so that no thread of its is still to come."""
         until(lambda: self.admin("/readyz").status == 200, message=lambda: f"ready: {self.admin('/readyz').body!r}")
-        assert self.ask(body, token).status == 200
+        until(lambda: self.ask(body, token).status == 200, message=lambda: f"an answer: {self.ask(body, token)}")
+
+    def hears(self) -> None:
+        """Wait until it has been told of every change that was acknowledged before the call; it must be ready."""
+        hears(self.sidecar._clients)
 
     def address(self, transport: Transport = "tcp") -> str:
         """Where data is served: `host:port`, or the path of the socket."""
