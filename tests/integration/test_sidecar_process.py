@@ -23,7 +23,7 @@ TOKEN = "ep_process"
 VALUE = "ada@example.com"
 ASKED = json.dumps({"entity": "user", "destinationId": "2Dest", "id": {"type": "email", "value": VALUE}}).encode()
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +190,7 @@ def test_the_drain_has_a_deadline(redis_db, tmp_path):
 
 
 def test_before_the_drain_it_serves_on_unready_for_the_delay(redis_db, tmp_path):
-    with started(tmp_path, redis_db.address, 'drainDelay = "700ms"') as process:
+    with started(tmp_path, redis_db.address, 'drainDelay = "2s"') as process:
         until(lambda: process.readiness() == 200, message="ready")
         told = time.monotonic()
         process.child.send_signal(signal.SIGTERM)
@@ -198,7 +198,7 @@ def test_before_the_drain_it_serves_on_unready_for_the_delay(redis_db, tmp_path)
         answer = request(process.listen, "POST", "/v1/activation", ASKED, HEADERS)
         assert (answer.status, answer.header("Connection")) == (200, "close")
         assert process.child.wait(PATIENCE) == 0
-        assert time.monotonic() - told >= 0.7
+        assert time.monotonic() - told >= 2.0
 
 
 def test_it_ends_at_once_while_redis_is_away(tmp_path):

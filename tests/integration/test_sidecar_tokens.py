@@ -9,7 +9,7 @@ from edgeprofile.cli import main
 from edgeprofile_sidecar.tokens import dump
 from tests.support.fair_clock import FairClock
 from tests.support.servers import Flavour
-from tests.support.sidecar import RunningSidecar, configuration, running, token
+from tests.support.sidecar import RunningSidecar, configuration, put, running, token
 from tests.support.wait import until
 
 KEPT = "ep_kept"
@@ -57,7 +57,7 @@ def test_a_revoked_token_is_refused_within_a_second(sidecar, file):
 def test_a_bad_file_keeps_the_tokens_and_is_seen_in_the_metrics(sidecar, file):
     name = "edgeprofile_config_last_reload_successful"
     assert sidecar.metric(name, file="tokens") == 1
-    file.write_text("{")
+    put(file, "{")
     until(lambda: sidecar.metric(name, file="tokens") == 0, message="the metric falls")
     assert sidecar.metric("edgeprofile_config_reload_failures_total", file="tokens") == 1
     assert opens(sidecar, KEPT)

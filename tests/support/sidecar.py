@@ -262,6 +262,13 @@ def configuration(
     return from_mapping({"destinations": [{"config": redis, **row} for row in rows], "sidecar": sidecar, **sections})
 
 
+def put(file: Path, text: str) -> None:
+    """Replace a file in one step: whoever reads it meanwhile does not find the half of it."""
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(text)
+    draft.replace(file)
+
+
 @contextmanager
 def running(config: Config, offline: Path | None = None) -> Iterator[RunningSidecar]:
     """A sidecar, started and ended."""
