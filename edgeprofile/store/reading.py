@@ -7,6 +7,7 @@ hash that has others costs a second question, once; the names are remembered the
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -32,8 +33,9 @@ _MOST_ASKED: Final = 1024
 _NO_SUCH_KEY: Final = -2
 _NO_TTL: Final = -1
 
-_HASH: Final = b"*2\r\n$7\r\nHGETALL\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
-_DOCUMENT: Final = b"*3\r\n$8\r\nJSON.GET\r\n$%d\r\n%b\r\n$1\r\n.\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
+_HASH: Final = (b"*2\r\n$7\r\nHGETALL\r\n", b"*2\r\n$4\r\nPTTL\r\n", b"")
+_DOCUMENT: Final = (b"*3\r\n$8\r\nJSON.GET\r\n", b"$1\r\n.\r\n*2\r\n$4\r\nPTTL\r\n", b"")
+"""Commands, packed, cut where the key goes."""
 
 
 _Shapes: TypeAlias = tuple[tuple[type, ...], ...]
@@ -44,23 +46,44 @@ _HASH_SHAPES: Final = ((list, ErrorReply), _NUMBER)
 _DOCUMENT_SHAPES: Final = ((bytes, _NOTHING, ErrorReply), _NUMBER)
 
 
+class _Form:
+    """How one key is asked for: packed commands without the key, the fields whose TTLs they ask for, and the replies."""
+
+    __slots__ = ("fields", "known", "parts", "shapes", "ttls")
+
+    def __init__(self, parts: tuple[bytes, ...], fields: tuple[bytes, ...], shapes: _Shapes) -> None:
+        self.parts = parts
+        self.fields = fields
+        self.known = frozenset(fields)
+        self.shapes = shapes
+        self.ttls = [_NO_TTL] * len(fields)
+
+    def payload(self, key: bytes) -> bytes:
+        """The question for a key."""
+        return (b"$%d\r\n%b\r\n" % (len(key), key)).join(self.parts)
+
+    def asking(self, fields: tuple[bytes, ...]) -> _Form:
+        """The same, and for the TTLs of these fields as well."""
+        *parts, last = self.parts
+        before, after = _field_ttls(b"", fields).split(b"$0\r\n\r\n", 1)
+        return _Form((*parts, last + before, after), fields, (*self.shapes, _NUMBERS))
+
+
 class Ask:
     """A packed question and how many replies it gets, of what types."""
 
-    __slots__ = ("expects", "fields", "keys", "payload", "shapes")
+    __slots__ = ("expects", "form", "keys", "payload")
 
-    def __init__(
-        self, keys: tuple[bytes, ...], payload: bytes, expects: int, fields: tuple[bytes, ...], shapes: _Shapes
-    ) -> None:
+    def __init__(self, keys: tuple[bytes, ...], payload: bytes, expects: int, form: _Form) -> None:
         self.keys = keys
         self.payload = payload
         self.expects = expects
-        self.fields = fields
-        self.shapes = shapes
+        self.form = form
 
     def sound(self, replies: list[Any]) -> bool:
         """Whether these can be the replies."""
-        return all(map(isinstance, replies, cycle(self.shapes)))
+        shapes = self.form.shapes
+        return all(map(isinstance, replies, shapes if len(replies) == len(shapes) else cycle(shapes)))
 
 
 class Unasked:
@@ -98,9 +121,8 @@ class Reading:
         )
         self._hash = not json_documents
         self._command = "HGETALL" if self._hash else "JSON.GET"
-        self._template = _HASH if self._hash else _DOCUMENT
-        self._shapes = _HASH_SHAPES if self._hash else _DOCUMENT_SHAPES
-        self._fields: tuple[bytes, ...] = ()
+        self._plain = _Form(*((_HASH, (), _HASH_SHAPES) if self._hash else (_DOCUMENT, (), _DOCUMENT_SHAPES)))
+        self._form = self._plain  # with the fields that are known; replaced as a whole, for any thread may ask
         self.field_ttls = self._hash
         self.weakness = ""
 
@@ -110,10 +132,10 @@ class Reading:
 
     def ask(self, identity: Identity) -> Ask:
         """The question for one profile, all of its keys included."""
-        fields = self._fields if self.field_ttls else ()
-        payload = b"".join([self._question(key, fields) for key in identity.keys])
-        shapes = (*self._shapes, _NUMBERS) if fields else self._shapes
-        return Ask(identity.keys, payload, len(shapes) * len(identity.keys), fields, shapes)
+        form = self._form if self.field_ttls else self._plain
+        keys = identity.keys
+        payload = form.payload(keys[0]) if len(keys) == 1 else b"".join(map(form.payload, keys))
+        return Ask(keys, payload, len(form.shapes) * len(keys), form)
 
     def asking(self, key: bytes) -> bytes:
         """The question for a key on its way to another node, with the permission to ask for it there; 2 replies."""
@@ -124,26 +146,28 @@ class Reading:
         value = replies[1]
         if isinstance(value, ErrorReply):
             raise refusal(value, node, doing=self._command, rule=self._rule)
-        return self._present(value, 0.0, [], (), node).raw if value else None
+        return self._present(value, 0.0, self._plain.ttls, self._plain, node).raw if value else None
 
     def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
         """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
-        step = 3 if ask.fields else 2
+        form = ask.form
+        step = len(form.shapes)
         for start, key in zip(range(0, len(replies), step), ask.keys, strict=True):
-            value, ttl = replies[start : start + 2]
+            value = replies[start]
             if isinstance(value, ErrorReply):
                 raise refusal(value, node, doing=self._command, rule=self._rule)
             if value:
-                found = self._present(value, _seconds(ttl), replies[start + 2 : start + step], ask.fields, node)
-                return self._complete(found, value, key, ask.fields)
+                field_ttls = replies[start + 2] if form.fields else form.ttls
+                found = self._present(value, _seconds(replies[start + 1]), field_ttls, form, node)
+                return self._complete(found, value, key, form)
         return Found(None)
 
     def finish(self, unasked: Unasked, replies: list[Any], node: str) -> Found:
         """What the replies to the second question add."""
-        names = unasked.ask.fields
+        names = unasked.ask.form.fields
         return Found(unasked.found.raw, min(unasked.found.lives, self._least(replies[0], names, names, node)))
 
-    def _present(self, value: Any, ttl: float, field_ttls: list[Any], asked: tuple[bytes, ...], node: str) -> Found:
+    def _present(self, value: Any, ttl: float, field_ttls: Any, form: _Form, node: str) -> Found:
         try:
             encoded = self._encode(value)
         except (AttributeError, TypeError, ValueError) as error:
@@ -151,31 +175,24 @@ class Reading:
         if encoded.broken:
             self._unreadable(encoded.broken)
         self._models(self._names(value))
-        for reply in field_ttls:
-            ttl = min(ttl, self._least(reply, asked, value[::2], node))
+        if field_ttls != form.ttls:
+            ttl = min(ttl, self._least(field_ttls, form.fields, value[::2], node))
         return Found(encoded.json, ttl)
 
-    def _complete(self, found: Found, value: Any, key: bytes, asked: tuple[bytes, ...]) -> Found | Unasked:
-        if not self.field_ttls:
+    def _complete(self, found: Found, value: Any, key: bytes, form: _Form) -> Found | Unasked:
+        if not self.field_ttls or form.known.issuperset(value[::2]):
             return found
-        known = frozenset(asked)
-        names = tuple([name for name in value[::2] if name not in known])
-        if not names:
-            return found
+        names = tuple([name for name in value[::2] if name not in form.known])
         if len(names) > _MOST_ASKED:
             return Found(found.raw, 0.0)
         self._remember(names)
-        return Unasked(Ask((key,), _field_ttls(key, names), 1, names, (_NUMBERS,)), found)
-
-    def _question(self, key: bytes, fields: tuple[bytes, ...]) -> bytes:
-        size = len(key)
-        question = self._template % (size, key, size, key)
-        return question + _field_ttls(key, fields) if fields else question
+        ask = Ask((key,), _field_ttls(key, names), 1, _Form((), names, (_NUMBERS,)))
+        return Unasked(ask, found)
 
     def _remember(self, names: tuple[bytes, ...]) -> None:
-        known = dict.fromkeys((*self._fields, *names))
+        known = dict.fromkeys((*self._form.fields, *names))
         if len(known) <= _MAX_FIELDS:
-            self._fields = tuple(known)
+            self._form = self._plain.asking(tuple(known))
 
     def _least(self, reply: Any, asked: Sequence[bytes], present: Collection[bytes], node: str) -> float:
         """The earliest end of a field that was present, in seconds from now; for one that has gone since, 0."""
@@ -201,7 +218,13 @@ class Reading:
 
 
 def _fields(value: Any) -> Iterable[str]:
-    return [name.decode("utf-8", "replace") for name in value[::2]]
+    return map(_name, value[::2])
+
+
+@lru_cache(1024)
+def _name(name: bytes) -> str:
+    """A model's name; the names of a project are few."""
+    return name.decode("utf-8", "replace")
 
 
 def _members(value: Any) -> Iterable[str]:
