@@ -7,9 +7,7 @@ round trips without a thread of their own and without a switch of threads for a 
 
 from __future__ import annotations
 
-import select
 import socket
-import ssl
 import threading
 import time
 from collections import deque
@@ -19,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.errors import LookupTimeout, ProtocolViolation, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
+from edgeprofile.store.line import line
 from edgeprofile.store.link import blame, whatever
 from edgeprofile.store.resp import ReplyReader
 from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgeprofile.store.endpoint import Endpoint, Login
+    from edgeprofile.store.line import Line
     from edgeprofile.store.link import Sound
 
 __all__ = ["BlockingWire"]
@@ -34,14 +32,12 @@ __all__ = ["BlockingWire"]
 _CHUNK: Final = 1 << 16
 _PAUSE: Final = 0.002
 """Seconds of rest after which a look at the connection costs nothing that matters."""
-_A_MOMENT: Final = 1e-6
-"""Of a socket's timeouts, zero means something else."""
 
 
 class _Call:
     """The commands of one caller: queued, then in flight, then done or abandoned."""
 
-    __slots__ = ("abandoned", "error", "expects", "leads", "payload", "replies", "sent", "sound", "wake")
+    __slots__ = ("abandoned", "done", "error", "expects", "leads", "payload", "replies", "sent", "sound", "wake")
 
     def __init__(self, payload: bytes, expects: int, sound: Sound) -> None:
         self.payload = payload
@@ -49,13 +45,9 @@ class _Call:
         self.sound = sound
         self.replies: list[Any] = []
         self.error: BaseException | None = None
-        self.abandoned = self.leads = False
+        self.abandoned = self.done = self.leads = False
         self.sent = 0.0
         self.wake: threading.Lock | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.error is not None or len(self.replies) >= self.expects
 
     def rouse(self) -> None:
         if self.wake is not None and self.wake.locked():
@@ -87,9 +79,8 @@ class BlockingWire:
         self._queue: deque[_Call] = deque()
         self._in_flight: deque[_Call] = deque()
         self._led = self._closed = False
-        self._socket: socket.socket | None = None
+        self._line: Line | None = None
         self._opening: socket.socket | None = None
-        self._stirs: Callable[[], bool] = bool
         self._reader = ReplyReader(max_reply_bytes)
         self._heard = 0.0
 
@@ -123,18 +114,20 @@ class BlockingWire:
         """End the connection for good: whoever waits is told at once, and so is whoever calls later."""
         with self._mutex:
             self._closed = True
-            led, connections = self._led, (self._socket, self._opening)
+            led, connection, opening = self._led, self._line, self._opening
         if not led:
             self._break(self._gone())
         # A leader may be reading: it is woken, and closes what it reads from itself, or its descriptor might be another
         # file's by then.
-        for connection in filter(None, connections):
+        if connection is not None:
+            connection.shut()
+        if opening is not None:
             with suppress(OSError):
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # beneath TLS, which has a reader of its own
+                socket.socket.shutdown(opening, socket.SHUT_RDWR)
 
     def fileno(self) -> int:
         """The socket's descriptor, or -1."""
-        return self._socket.fileno() if self._socket is not None else -1
+        return self._line.fileno() if self._line is not None else -1
 
     def _follow(self, call: _Call, deadline: float) -> None:
         assert call.wake is not None  # noqa: S101 (set under the mutex for every follower)
@@ -170,31 +163,32 @@ class BlockingWire:
                 return
             if not self._closed:
                 return
-            connection, self._socket = self._socket, None
+            connection, self._line = self._line, None
         if connection is not None:
             connection.close()
 
     def _send_queued(self, deadline: float) -> None:
         connection = self._connection(deadline)
-        # Before anything counts as in flight: a command that was never written would take the next one's reply.
-        connection.settimeout(_remaining(deadline))
+        now = time.monotonic()
+        if now >= deadline:  # before anything counts as in flight: a command never written would take another's reply
+            raise _TooLate
         with self._mutex:
             batch = [call for call in self._queue if not call.abandoned]
             self._queue.clear()
             if not batch:
                 return
-            batch = [*self._vouching(), *batch]
+            if self._witness.serial != self._vouched:
+                batch = [*self._vouching(), *batch]
             self._in_flight.extend(batch)
-        now = time.monotonic()
         for call in batch:
             call.sent = now
         # A time-out here cuts a command in two, and is no more than any other loss.
-        connection.sendall(b"".join([call.payload for call in batch]))
+        connection.send(batch[0].payload if len(batch) == 1 else b"".join([call.payload for call in batch]), deadline)
 
     def _vouching(self) -> list[_Call]:
         """The witness' question if it is due; nobody waits for the answer."""
         serial = self._witness.serial
-        if not serial or serial == self._vouched:
+        if not serial:
             return []
         self._vouched = serial
         call = _Call(self._witness.question, 1, self._witness.sound(self._born, self._unvouched))
@@ -219,6 +213,7 @@ class BlockingWire:
             if call.replies or len(replies) != call.expects or not call.sound(replies):
                 return False
             call.replies = replies
+            call.done = True
             self._in_flight.popleft()
         call.rouse()
         return True
@@ -230,16 +225,15 @@ class BlockingWire:
         return data
 
     def _read(self, deadline: float) -> bytes:
-        connection = self._socket
+        connection = self._line
         try:
             patience = max(self._heard, self._in_flight[0].sent) + self._stall
         except IndexError:
             connection = None
         if connection is None:
             raise ConnectionError("the connection was closed")
-        connection.settimeout(max(min(deadline, patience) - time.monotonic(), _A_MOMENT))
         try:
-            return connection.recv(_CHUNK)
+            return connection.receive(min(deadline, patience))
         except TimeoutError:
             if time.monotonic() < patience:
                 raise _TooLate from None
@@ -255,33 +249,34 @@ class BlockingWire:
             call.replies.append(reply)
             if len(call.replies) < call.expects:
                 return
+            call.done = True
             self._in_flight.popleft()
         call.rouse()
 
-    def _connection(self, deadline: float) -> socket.socket:
+    def _connection(self, deadline: float) -> Line:
         """The connection as it is; a new one if there is none, or if anything came on it while nothing was asked."""
         if self._closed:
             raise self._gone()
-        connection = self._socket
+        connection = self._line
         if connection is None:
             return self._connect(deadline)
-        if self._in_flight or time.monotonic() - self._heard < _PAUSE or not self._stirs():
+        if self._in_flight or time.monotonic() - self._heard < _PAUSE or not connection.stirs():
             return connection
-        self._socket = None
+        self._line = None
         connection.close()
         return self._connect(deadline)
 
-    def _connect(self, deadline: float) -> socket.socket:
+    def _connect(self, deadline: float) -> Line:
         try:
-            connection = self._open(min(self._connect_timeout, _remaining(deadline)))
+            opened = self._open(min(self._connect_timeout, _remaining(deadline)))
         except RedisUnavailable:
             _remaining(deadline)  # the leader's own haste says nothing about the server
             raise
         self._reader = ReplyReader(self._max_reply_bytes)
-        self._stirs = _stirring(connection)
+        connection = line(opened)
         with self._mutex:
             self._opening = None
-            self._socket = connection
+            self._line = connection
         return connection
 
     def _open(self, timeout: float) -> socket.socket:
@@ -314,14 +309,14 @@ class BlockingWire:
 
     def _break(self, cause: BaseException) -> None:
         with self._mutex:
-            connection, self._socket = self._socket, None
+            connection, self._line = self._line, None
             fallen = [*self._in_flight, *self._queue]
             lost = partial(self._endpoint.lost, heard=self._heard > 0)
             errors = blame(cause, len(self._in_flight), len(fallen), lost)
             self._in_flight.clear()
             self._queue.clear()
             for call, error in zip(fallen, errors, strict=True):  # before the leader can see that nothing is left
-                call.error = error
+                call.error, call.done = error, True
         if connection is not None:
             connection.close()
         for call in fallen:
@@ -346,24 +341,3 @@ def _remaining(deadline: float) -> float:
     if remaining <= 0:
         raise _TooLate
     return remaining
-
-
-def _stirring(connection: socket.socket) -> Callable[[], bool]:
-    """A function that says whether something has come on a connection, be it the end."""
-    if isinstance(connection, ssl.SSLSocket):
-        return partial(_has_data, connection)
-    poller = select.poll()
-    poller.register(connection, select.POLLIN)
-    return lambda: bool(poller.poll(0))
-
-
-def _has_data(connection: ssl.SSLSocket) -> bool:
-    """Beneath TLS much comes that is no data."""
-    connection.settimeout(0)
-    try:
-        connection.recv(1)
-    except ssl.SSLWantReadError:
-        return False
-    except OSError:
-        pass
-    return True
