@@ -335,7 +335,7 @@ def _freeze_dict(value: dict[str, Any]) -> _Traits:
 
 def _freeze_list(value: list[Any]) -> _Items:
     items: _Items = list.__new__(_Items)
-    list.extend(items, map(_freeze, value))
+    list.extend(items, value if _CONTAINERS.isdisjoint(map(type, value)) else map(_freeze, value))
     untrack(items)
     return items
 

@@ -68,9 +68,11 @@ class Fills:
 
     def open(self, fill: Fill) -> None:
         """Register a fetch under all its keys; one that it replaces is poisoned."""
+        by_key = self._by_key
         for key in fill.keys:
-            self.poison(key)
-            self._by_key[key] = fill
+            if key in by_key:
+                self.poison(key)
+            by_key[key] = fill
 
     def poison(self, key: bytes) -> bool:
         """Something may have changed this key: its fetch will not be stored and not be joined. Was there one?"""
@@ -96,6 +98,7 @@ class Fills:
         return live
 
     def _remove(self, fill: Fill) -> None:
+        by_key = self._by_key
         for key in fill.keys:
-            if self._by_key.get(key) is fill:
-                del self._by_key[key]
+            if by_key.get(key) is fill:
+                del by_key[key]

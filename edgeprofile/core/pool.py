@@ -145,7 +145,7 @@ class Pool:
         if isinstance(data, Profile):
             return data
         growth = self._growth(profile)
-        if entry.lease is not ENDED and self._fits(entry, growth):
+        if self.size + growth > self._limit and entry.lease is not ENDED and self._fits(entry, growth):
             self._make_room(growth)
         if entry.lease is not ENDED and self.size + growth <= self._limit:
             self.size += growth
@@ -184,7 +184,8 @@ class Pool:
 
     def _insert(self, space: Space, entry: Entry) -> Entry | None:
         space = self._spaces.get(space.home, space)
-        older = space.entries.get(entry.value)
+        entries = space.entries
+        older = entries.get(entry.value)
         if older is not None:
             self._remove(older)
             self.evictions.replaced += 1
@@ -193,11 +194,12 @@ class Pool:
         if size + space.size > self._limit or self._is_large(entry.data):
             self.evictions.oversize += 1
             return None
-        self._make_room(size, space)
-        if not space.entries:
+        if self.size + size + space.size > self._limit:
+            self._make_room(size, space)
+        if not entries:
             self._enter(space)
             self.size += space.size
-        space.entries[entry.value] = entry
+        entries[entry.value] = entry
         self._recency.push(entry)
         self.size += size
         self.count += 1

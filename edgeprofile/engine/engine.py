@@ -447,17 +447,18 @@ class Engine:
         counters = self.counters
         counters.fetches += 1
         counters.fetch_seconds.observe(now - fill.sent)
-        self._judge(node, fill, result, now)
         if isinstance(result, EdgeProfileError):
+            self._judge(node, fill, result, now)
             counters.fetch_errors[type(result).__name__] += 1
             node.keeper.fail(fill)
             return result
-        if result.raw is None:
+        node.breaker.succeeded()
+        raw = result.raw
+        if raw is None:
             counters.absent[fill.identity.destination] += 1
-        entry = node.keeper.store(fill, result, now, random.random())  # noqa: S311 (jitter)
-        return Answer(result.raw, fill.sent, entry)
+        return Answer(raw, fill.sent, node.keeper.store(fill, result, now, random.random()))  # noqa: S311 (jitter)
 
-    def _judge(self, node: Node, fill: Fill, result: Any, now: float) -> None:
+    def _judge(self, node: Node, fill: Fill, result: EdgeProfileError, now: float) -> None:
         """Tell the circuit breaker; a caller in a hurry, or a connection that ended, says nothing about the server."""
         if isinstance(result, ConnectionLost):
             node.breaker.unsettled(now)

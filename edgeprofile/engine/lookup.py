@@ -163,8 +163,8 @@ class Lookups:
             plan = self._plan(identity, ThreadWaiter, own=False, counts=counts)
         except RedisUnavailable as error:
             return error
-        if plan.mine:
-            self._fetch(plan, deadline)
+        if plan.mine and plan.fill is not None:
+            return self._fetch(plan.fill, deadline)
         try:
             return self._thread_outcome(plan, deadline)
         finally:
@@ -227,7 +227,12 @@ class Lookups:
     def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool, counts: bool) -> _Plan[Waiter]:
         """Decide under the lock; ``own``: also those who fetch themselves have to be woken."""
         engine = self._engine
-        node = self._node(identity, counts=counts)
+        try:
+            node = engine.node(identity)
+        except RedisUnavailable:
+            with engine.lock:
+                engine.counters.misses += counts
+            raise
         keeper = node.keeper
         now = engine.clock()
         with engine.lock:
@@ -239,11 +244,13 @@ class Lookups:
             engine.counters.misses += counts
             fill = keeper.join(identity, now)
             if fill is not None:
-                self._admit(engine.waiters, self._limits.max_waiters, "limits.maxWaiters")
+                if engine.waiters >= self._limits.max_waiters:
+                    raise self._overloaded(self._limits.max_waiters, "limits.maxWaiters")
                 engine.counters.joins += 1
                 engine.waiters += 1
                 return _Plan(identity, None, fill, kind(fill), mine=False)
-            self._admit(engine.in_flight, self._limits.max_in_flight, "limits.maxInFlight")
+            if engine.in_flight >= self._limits.max_in_flight:
+                raise self._overloaded(self._limits.max_in_flight, "limits.maxInFlight")
             if not node.breaker.admits(now):
                 if counts:
                     engine.counters.fetch_errors[CircuitOpen.__name__] += 1
@@ -252,14 +259,6 @@ class Lookups:
             fill = keeper.begin(identity, now)
             fill.where = node
             return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
-
-    def _node(self, identity: Identity, *, counts: bool) -> Node:
-        try:
-            return self._engine.node(identity)
-        except RedisUnavailable:
-            with self._engine.lock:
-                self._engine.counters.misses += counts
-            raise
 
     @staticmethod
     def _refused(node: Node, now: float) -> CircuitOpen:
@@ -273,24 +272,22 @@ class Lookups:
         refused.__cause__ = node.breaker.cause
         return refused
 
-    def _admit(self, count: int, limit: int, option: str) -> None:
-        if count >= limit:
-            self._engine.counters.fetch_errors["Overloaded"] += 1
-            raise Overloaded(f"{limit} lookups are under way already: raise {option} or ask for less", option=option)
+    def _overloaded(self, limit: int, option: str) -> Overloaded:
+        self._engine.counters.fetch_errors["Overloaded"] += 1
+        return Overloaded(f"{limit} lookups are under way already: raise {option} or ask for less", option=option)
 
     def _batches(self, plans: Sequence[_Plan[Waiter]]) -> list[Batch]:
         return self._engine.batches([plan.fill for plan in plans if plan.mine and plan.fill is not None])
 
-    def _fetch(self, plan: _Plan[ThreadWaiter], deadline: float) -> None:
+    def _fetch(self, fill: Fill, deadline: float) -> Answer | EdgeProfileError:
         """Carry one fill out on this thread; what goes wrong becomes its outcome."""
-        fill = plan.fill
-        assert fill is not None  # noqa: S101 (the plan is mine)
         try:
             result = self._carry(fill, deadline)
         except BaseException as error:
             self._engine.settle(fill.where, ((fill, given_up(error, fill.where)),))
             raise
         self._engine.settle(fill.where, ((fill, result),))
+        return fill.outcome  # type: ignore[no-any-return]  # it was settled
 
     def _carry(self, fill: Fill, deadline: float) -> Found | EdgeProfileError:
         node: Node = fill.where
