@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeprofile.store.reading import Reading
     from edgeprofile.store.streaming import AsyncWire
 
-__all__ = ["Batch", "Fetch", "Settled", "given_up"]
+__all__ = ["Batch", "Fetch", "Lone", "Settled", "given_up"]
 
 Settled: TypeAlias = "Sequence[tuple[Fill, Found | EdgeProfileError]]"
 """Fetches with what they brought."""
@@ -116,6 +116,37 @@ class Batch:
             self.fail(result)
         elif self.take(result):
             self.stream(wire)
+
+
+class Lone:
+    """As a `Batch` of one, carried out on a connection of the running loop."""
+
+    __slots__ = ("_fetch", "_node", "_settle", "_wire")
+
+    def __init__(self, node: Node, fetch: Fetch, settle: Callable[[Node, Settled], None]) -> None:
+        self._node = node
+        self._fetch = fetch
+        self._settle = settle
+
+    def stream(self, wire: AsyncWire) -> None:
+        """Ask, further questions included."""
+        self._wire = wire
+        ask = self._fetch.ask
+        wire.call(ask.payload, ask.expects, self._arrived, ask.sound)
+
+    def fail(self, error: BaseException) -> None:
+        """The fetch failed."""
+        self._settle(self._node, ((self._fetch.fill, given_up(error, self._node)),))
+
+    def _arrived(self, result: list[Any] | BaseException) -> None:
+        if isinstance(result, BaseException):
+            self.fail(result)
+            return
+        found = self._fetch.read(result)
+        if found is None:
+            self.stream(self._wire)
+        else:
+            self._settle(self._node, ((self._fetch.fill, found),))
 
 
 def given_up(error: BaseException, node: Node) -> EdgeProfileError:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from edgeprofile.engine.batch import Batch, given_up
+from edgeprofile.engine.batch import Lone, given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
 from edgeprofile.errors import CircuitOpen, ClosedError, EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgeprofile.core.cache import Entry
     from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Found, Identity
+    from edgeprofile.engine.batch import Batch
     from edgeprofile.engine.engine import Engine
     from edgeprofile.engine.node import Node
     from edgeprofile.store.reading import Reading
@@ -113,13 +114,17 @@ class Lookups:
 
     async def aread(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a task; as `read`."""
-        return await self._aread(identity, deadline, counts=True)
+        outcome = await self._atry(identity, deadline, counts=True)
+        return outcome if isinstance(outcome, Answer) else await self._aread_on(identity, deadline, outcome)
 
-    async def _aread(self, identity: Identity, deadline: float, *, counts: bool) -> Answer:
+    async def _aread(self, identity: Identity, deadline: float) -> Answer:
+        """One profile whose lookup is counted already."""
+        return await self._aread_on(identity, deadline, await self._atry(identity, deadline, counts=False))
+
+    async def _aread_on(self, identity: Identity, deadline: float, outcome: Answer | EdgeProfileError) -> Answer:
+        """Try again after a first outcome, until there is an answer, or no time, or no sense in it."""
         attempt = 0
         while True:
-            outcome = await self._atry(identity, deadline, counts=counts)
-            counts = False
             if isinstance(outcome, Redirected) and outcome.ask:
                 outcome = await self._aask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
@@ -129,13 +134,12 @@ class Lookups:
             if pause is None:
                 return self._stale_or_raise(identity, outcome)
             await asyncio.sleep(pause)
+            outcome = await self._atry(identity, deadline, counts=False)
 
     async def aread_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a task; as `read_many`."""
         outcomes = await self._atry_many(identities, deadline)
-        return [
-            out if isinstance(out, Answer) else await self._aread(who, deadline, counts=False) for who, out in outcomes
-        ]
+        return [out if isinstance(out, Answer) else await self._aread(who, deadline) for who, out in outcomes]
 
     async def aread_each(self, identities: Iterable[Identity], deadline: float) -> list[Answer | EdgeProfileError]:
         """As `aread_many`, with the error of a profile in its place."""
@@ -154,7 +158,7 @@ class Lookups:
 
     async def _aread_again(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
         try:
-            return await self._aread(identity, deadline, counts=False)
+            return await self._aread(identity, deadline)
         except EdgeProfileError as error:
             return error
 
@@ -175,8 +179,9 @@ class Lookups:
             plan = self._plan(identity, TaskWaiter, own=True, counts=counts)
         except RedisUnavailable as error:
             return error
+        if plan.mine and plan.fill is not None and plan.waiter is not None:
+            return await self._afetch(plan.fill, plan.waiter, deadline)
         try:
-            await self._start(self._batches([plan]))
             return await self._task_outcome(plan, deadline)
         finally:
             self._leave((plan,))
@@ -289,6 +294,20 @@ class Lookups:
         self._engine.settle(fill.where, ((fill, result),))
         return fill.outcome  # type: ignore[no-any-return]  # it was settled
 
+    async def _afetch(self, fill: Fill, waiter: TaskWaiter, deadline: float) -> Answer | EdgeProfileError:
+        """Have one fill carried out on this loop's connection, and wait for it."""
+        node: Node = fill.where
+        lone = Lone(node, self._engine.fetch(fill), self._engine.settle)
+        try:
+            wire = node.stream() or await node.attach()
+        except BaseException as error:
+            lone.fail(error)
+            raise
+        lone.stream(wire)
+        if fill.outcome is None and not await waiter.wait_among(wire.alarms, deadline):
+            return self._late()
+        return fill.outcome  # type: ignore[no-any-return]  # it was settled
+
     def _carry(self, fill: Fill, deadline: float) -> Found | EdgeProfileError:
         node: Node = fill.where
         fetch = self._engine.fetch(fill)
@@ -310,7 +329,7 @@ class Lookups:
         if self._may_help(fill):
             node: Node = fill.where
             wire = node.stream() or await node.attach()
-            Batch(node, [self._engine.fetch(fill)], self._engine.contribute).stream(wire)
+            Lone(node, self._engine.fetch(fill), self._engine.contribute).stream(wire)
 
     def _may_help(self, fill: Fill) -> bool:
         """One helper is enough: where many wait long, it is Redis that is slow."""

@@ -46,13 +46,17 @@ class Node:
             stall=limits.timeout,
         )
         self._streams: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWire] = weakref.WeakKeyDictionary()
+        self._latest: AsyncWire | None = None
         self._guards: dict[int, AsyncGenerator[None]] = {}
         self._closed = False
         self._lock = threading.Lock()
 
     def stream(self) -> AsyncWire | None:
         """The connection of the running loop, if it has one already."""
-        return self._streams.get(asyncio.get_running_loop())
+        loop, latest = asyncio.get_running_loop(), self._latest
+        if latest is None or latest.loop is not loop:
+            self._latest = latest = self._streams.get(loop)
+        return latest
 
     async def attach(self, stall: float | None = None) -> AsyncWire:
         """The connection of the running loop; it ends with the loop. Of a node that was closed: one that is closed."""
@@ -84,6 +88,7 @@ class Node:
         """As `attach`, but for a connection that was made from now on: addresses move, and old connections do not."""
         with self._lock:
             old = self._streams.pop(asyncio.get_running_loop(), None)
+            self._latest = None
         if old is not None:
             old.close()
         return await self.attach(stall)
@@ -95,6 +100,7 @@ class Node:
             self._closed = True
             streams = list(self._streams.items())
             self._streams.clear()
+            self._latest = None
         for loop, wire in streams:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(wire.close)
@@ -103,6 +109,8 @@ class Node:
         """Let go of the connections of loops that were closed, however that was done; what they were asked has failed."""
         with self._lock:
             gone = [(loop, wire) for loop, wire in self._streams.items() if loop.is_closed()]
+            if gone:
+                self._latest = None
             for loop, _ in gone:
                 del self._streams[loop]
                 self._guards.pop(id(loop), None)

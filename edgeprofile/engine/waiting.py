@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgeprofile.core.fills import Fill
+    from edgeprofile.store.alarms import Alarms
 
 __all__ = ["TaskWaiter", "ThreadWaiter"]
 
@@ -46,6 +47,14 @@ class TaskWaiter:
             return await self._future
         finally:
             timer.cancel()
+
+    async def wait_among(self, alarms: Alarms, deadline: float) -> bool:
+        """As `wait`, where many wait: the deadline is kept by the loop's alarms."""
+        alarm = alarms.set(deadline, self._late)
+        try:
+            return await self._future
+        finally:
+            alarms.clear(alarm)
 
     def _late(self) -> None:
         """End this wait; the fill may be settled all the same, for the next one."""

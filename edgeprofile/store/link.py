@@ -13,7 +13,7 @@ from edgeprofile.store.endpoint import descriptor
 from edgeprofile.store.resp import ReplyReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Sequence
 
     from edgeprofile.store.endpoint import Endpoint, Login
     from edgeprofile.store.witness import Witness
@@ -122,13 +122,18 @@ class Link(asyncio.Protocol):
             self.abort(error)
             raise
 
-    def send(self, calls: Iterable[Call]) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether every answer has come."""
+        return not self._in_flight
+
+    def send(self, calls: Sequence[Call]) -> None:
         """Write the commands of all calls at once, behind the witness' question if that is due."""
-        self._write([*self._vouching(), *calls])
+        self._write(calls if self._witness.serial == self._vouched else [*self._vouching(), *calls])
 
     def _vouching(self) -> list[Call]:
         serial = self._witness.serial
-        if not serial or serial == self._vouched:
+        if not serial:
             return []
         self._vouched = serial
         return [Call(self._witness.question, 1, _ignore, self._witness.sound(self._born, self._unvouched))]
@@ -136,17 +141,15 @@ class Link(asyncio.Protocol):
     def _unvouched(self) -> None:
         self._vouched = 0
 
-    def _write(self, calls: list[Call]) -> None:
+    def _write(self, calls: Sequence[Call]) -> None:
         if self._transport is None:
             self._fail(calls, asked=0)
             return
         now = self._loop.time()
-        payload = []
         for call in calls:
             call.sent = now
-            payload.append(call.payload)
-            self._in_flight.append(call)
-        self._transport.write(b"".join(payload))
+        self._in_flight.extend(calls)
+        self._transport.write(calls[0].payload if len(calls) == 1 else b"".join([call.payload for call in calls]))
         if self._watch is None:
             self._watch = self._loop.call_later(self._stall, self._check)
 
@@ -196,8 +199,24 @@ class Link(asyncio.Protocol):
         except EdgeProfileError as error:
             self.abort(error)
             return
-        for reply in replies:
+        for reply in replies[self._deal_whole(replies) :]:
             self._deal(reply)
+
+    def _deal_whole(self, replies: list[Any]) -> int:
+        """Deal out what answers whole calls, the usual case; how many replies that were."""
+        start = 0
+        while self._in_flight:
+            call = self._in_flight[0]
+            end = start + call.expects
+            if call.replies or end > len(replies):
+                break
+            found = replies if end - start == len(replies) else replies[start:end]
+            if not call.sound(found):
+                break
+            self._in_flight.popleft()
+            start = end
+            call.finish(found)
+        return start
 
     def _deal(self, reply: Any) -> None:
         if not self._in_flight:

@@ -1,6 +1,7 @@
 """A node as the tasks of one event loop see it: one shared, pipelined connection, made when needed.
 
-Commands that are called for during one turn of the loop leave in one write. A callback that raises, a caller that was
+Commands that are called for during one turn of the loop leave in one write; where they come one at a time, each leaves
+at once. A callback that raises, a caller that was
 cancelled, or a connection that dies harms nobody but itself.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from edgeprofile.store.alarms import Alarms
 from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.link import Call, Link, into, whatever
 from edgeprofile.store.witness import Witness
@@ -25,7 +27,8 @@ __all__ = ["AsyncWire"]
 class AsyncWire:
     """Commands to one node from one event loop; it connects when first needed, and again after a loss.
 
-    ``stall`` is how many seconds of silence, with an answer due, end a connection. Not thread-safe: use it on its loop.
+    ``stall`` is how many seconds of silence, with an answer due, end a connection. ``alarms`` are for the deadlines of
+    those who wait. Not thread-safe: use it on its loop.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class AsyncWire:
         self._max_reply_bytes = max_reply_bytes
         self._connect_timeout = connect_timeout
         self._stall = stall
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        self.alarms = Alarms(self.loop)
         self._queue: list[Call] = []
         self._link: Link | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._flush_due = self._closed = False
+        self._burst = 0  # calls since nothing was under way
 
     def call(
         self,
@@ -63,14 +68,22 @@ class AsyncWire:
         if self._closed:
             call.finish(self._gone("was closed"))
             return
+        link = self._link
+        if link is not None and link.idle and not self._queue:
+            before, self._burst = self._burst, 1
+            if before == 1:  # calls come one at a time: it is not worth a turn of the loop to wait for others
+                link.send((call,))
+                return
+        else:
+            self._burst += 1
         self._queue.append(call)
         if not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
 
     async def ask(self, payload: bytes, expects: int, sound: Sound = whatever) -> list[Any]:
         """As `call`, awaited. Raises the exception that came instead of the replies."""
-        answer: asyncio.Future[list[Any]] = self._loop.create_future()
+        answer: asyncio.Future[list[Any]] = self.loop.create_future()
         self.call(payload, expects, into(answer), sound)
         return await answer
 
@@ -99,7 +112,7 @@ class AsyncWire:
         if self._link is None:
             if self._connecting is None and not self._closed:
                 name = f"edgeprofile-connect {self._endpoint.name}"
-                self._connecting = self._loop.create_task(self._connect(), name=name)
+                self._connecting = self.loop.create_task(self._connect(), name=name)
         elif self._queue:
             batch, self._queue = self._queue, []
             self._link.send(batch)
