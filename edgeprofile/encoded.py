@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
 from edgeprofile.errors import EdgeProfileError, InvalidIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from edgeprofile.core.keeper import Identity
     from edgeprofile.engine import Engine
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgeprofile.engine.target import Target
     from edgeprofile.hits import JsonHits
 
-__all__ = ["EncodedProfile", "EncodedReads"]
+__all__ = ["EncodedProfile", "EncodedReads", "HeldProfile"]
 
 
 class EncodedProfile(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +41,19 @@ class EncodedProfile(msgspec.Struct, frozen=True, gc=False):
     stale: bool = False
 
 
+class HeldProfile(NamedTuple):
+    """A hit that is kept by who gives the same answer again and again.
+
+    Attributes:
+        profile: What was found, with its age and its ttl at that moment.
+        serves: ``serves(now)`` is whether the same may be served at ``now``, just read from `time.monotonic`: as good a
+            proof as a lookup, for the cost of three comparisons. Each yes counts as a hit.
+    """
+
+    profile: EncodedProfile
+    serves: Callable[[float], bool]
+
+
 Outcomes: TypeAlias = dict[tuple[str, str], EncodedProfile | EdgeProfileError]
 
 
@@ -54,6 +67,14 @@ class EncodedReads:
     def peek(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile | None:
         """The profile if it is cached and fresh, or known to be absent; None otherwise. Never any I/O."""
         return self._hits.peek(destination, entity, id_type, value)
+
+    def hold(self, entity: str, id_type: str, value: str, *, destination: str) -> HeldProfile | None:
+        """What `peek` gives, to be served more than once; not counted yet. None also while hits are audited."""
+        return self._hits.hold(destination, entity, id_type, value)
+
+    def release(self) -> None:
+        """Have nothing served any more of what is held."""
+        self._hits.release()
 
     async def get(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from edgeprofile.encoded import EncodedProfile
+from edgeprofile.encoded import EncodedProfile, HeldProfile
 from edgeprofile.profile import decode_model
 
 if TYPE_CHECKING:
@@ -238,37 +238,102 @@ class BoundHits:
 
 
 class JsonHits:
-    """Encoded hits: ``peek(destination, entity, id_type, value)`` gives an `EncodedProfile`, or `None` for a miss."""
+    """Encoded hits: ``peek(destination, entity, id_type, value)`` gives an `EncodedProfile`, or `None` for a miss.
+
+    ``hold``, of the same arguments, gives a `HeldProfile`, or `None`; ``release`` ends all that are held.
+    """
 
     def __init__(self, trees: Mapping[str, Tree]) -> None:
-        clock = time.monotonic
-        hits = 0.0
-
-        def peek(destination: str, entity: str, id_type: str, value: str) -> EncodedProfile | None:
-            nonlocal hits
-            try:
-                entry = trees[destination][entity][id_type][value]
-            except (KeyError, TypeError):
-                return None
-            now = clock()
-            expires = entry.expires
-            if now >= expires:
-                return None
-            data: bytes | Profile | None = entry.data
-            if now >= entry.lease.until:
-                return None
-            entry.used = True
-            hits += 1.0
-            raw = data if type(data) is bytes else b"{}" if data is None else data.json  # type: ignore[union-attr]
-            return EncodedProfile(raw, data is not None, now - expires + entry.life, expires - now)
+        self.peek, rebind_peek, count_peek = _peek(trees)
+        self.hold, rebind_hold, count_held, self.release = _hold(trees)
 
         def rebind(new: Mapping[str, Tree]) -> None:
-            nonlocal trees, hits
-            trees, hits = new, 0.0
+            rebind_peek(new)
+            rebind_hold(new)
 
         def count() -> int:
-            return int(hits)
+            return count_peek() + count_held()
 
-        self.peek = peek
         self.rebind = rebind
         self.count = count
+
+
+def _peek(
+    trees: Mapping[str, Tree],
+) -> tuple[Callable[..., EncodedProfile | None], Callable[[Mapping[str, Tree]], None], Callable[[], int]]:
+    clock = time.monotonic
+    hits = 0.0
+
+    def peek(destination: str, entity: str, id_type: str, value: str) -> EncodedProfile | None:
+        nonlocal hits
+        try:
+            entry = trees[destination][entity][id_type][value]
+        except (KeyError, TypeError):
+            return None
+        found = _encoded(entry, clock())
+        if found is not None:
+            entry.used = True
+            hits += 1.0
+        return found
+
+    def rebind(new: Mapping[str, Tree]) -> None:
+        nonlocal trees, hits
+        trees, hits = new, 0.0
+
+    return peek, rebind, lambda: int(hits)
+
+
+def _hold(
+    trees: Mapping[str, Tree],
+) -> tuple[
+    Callable[..., HeldProfile | None],
+    Callable[[Mapping[str, Tree]], None],
+    Callable[[], int],
+    Callable[[], None],
+]:
+    clock = time.monotonic
+    hits = 0.0
+    term = object()
+
+    def hold(destination: str, entity: str, id_type: str, value: str) -> HeldProfile | None:
+        begun = term
+        try:
+            entry = trees[destination][entity][id_type][value]
+        except (KeyError, TypeError):
+            return None
+        found = _encoded(entry, clock())
+        if found is None:
+            return None
+
+        # An entry that leaves the cache, for whatever reason, ends its lease: the tree need not be asked again.
+        def serves(now: float) -> bool:
+            nonlocal hits
+            if now < entry.expires and now < entry.lease.until and begun is term:
+                entry.used = True
+                hits += 1.0
+                return True
+            return False
+
+        return HeldProfile(found, serves)
+
+    def rebind(new: Mapping[str, Tree]) -> None:
+        nonlocal trees, hits, term
+        trees, hits, term = new, 0.0, object()
+
+    def release() -> None:
+        nonlocal term
+        term = object()
+
+    return hold, rebind, lambda: int(hits), release
+
+
+def _encoded(entry: Entry, now: float) -> EncodedProfile | None:
+    """What an entry holds, if it may be served."""
+    expires = entry.expires
+    if now >= expires:
+        return None
+    data: bytes | Profile | None = entry.data
+    if now >= entry.lease.until:
+        return None
+    raw = data if type(data) is bytes else b"{}" if data is None else data.json  # type: ignore[union-attr]
+    return EncodedProfile(raw, data is not None, now - expires + entry.life, expires - now)

@@ -86,6 +86,7 @@ class Sampler:
             return peek(destination, entity, id_type, value)
 
         hits.get, hits.get_many, json_hits.peek = watched_get, watched_get_many, watched_peek
+        json_hits.hold = lambda *_: None  # every hit is to come by here
 
     def watch_bound(self, hits: BoundHits, destination: str, entity: str, id_type: str) -> None:
         """As `watch`, for a function that knows its id type already."""

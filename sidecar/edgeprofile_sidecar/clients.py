@@ -34,6 +34,7 @@ class _Reads:
 
     def turn_to(self, client: AsyncClient) -> None:
         self.peek = client.encoded.peek  # attributes of their own: a method that passes on would cost every hit
+        self.hold = client.encoded.hold
         self.get = client.encoded.get
         self.get_many = client.encoded.get_many
 
@@ -110,6 +111,7 @@ class Clients:
         old = self._client
         self._turn_to(new)
         self.encoded.turn_to(new)
+        old.encoded.release()
         self._close_later(old)
         return True
 

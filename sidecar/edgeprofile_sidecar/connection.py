@@ -127,12 +127,16 @@ class Connection(web.RequestHandler):
         Only while aiohttp has answered everything and waits. What it is given, then or before, has to be one whole
         request each time, or nobody here knows any more where the next one begins.
         """
-        data, self._begun = self._begun + data, b""
-        taken = lane.answer(data, free=self._at_rest() and self._server.free)
-        if taken.answers and self.transport is not None:
-            self._arriving_since = 0.0
-            self.transport.write(b"".join(taken.answers))
-            self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
+        free = self._at_rest() and self._server.free
+        if self._begun:
+            data, self._begun = self._begun + data, b""
+        answer = lane.again(data) if free else None
+        if answer is not None:
+            self._answered(answer)
+            return b""
+        taken = lane.answer(data, free=free)
+        if taken.answers:
+            self._answered(b"".join(taken.answers))
         if taken.rest is Rest.AWAITED:
             self._begun = data[taken.bytes :]
             self._arriving_since = self._arriving_since or self._server.clock()
@@ -141,6 +145,13 @@ class Connection(web.RequestHandler):
             self._lane = None
         self._given = self._given or taken.bytes < len(data)
         return data[taken.bytes :] if taken.bytes else data
+
+    def _answered(self, answers: bytes) -> None:
+        """What has arrived is answered, and the time without a request begins anew."""
+        self._arriving_since = 0.0
+        if self.transport is not None:
+            self.transport.write(answers)
+        self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
 
     def _at_rest(self) -> bool:
         """Whether aiohttp has been given nothing yet, or has answered it all and waits, and the answers are read.

@@ -19,7 +19,7 @@ from edgeprofile_sidecar.selection import NO_BUNDLES
 from edgeprofile_sidecar.tokens import Denial
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from edgeprofile import EncodedProfile, Projection
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edgeprofile_sidecar.members import Flawed, Unreadable
     from edgeprofile_sidecar.tokens import Grant, Permission, Tokens
 
-__all__ = ["Changes", "Profiles", "Reads", "Service", "TokenSource", "Watch"]
+__all__ = ["Changes", "Held", "Profiles", "Reads", "Service", "Standing", "TokenSource", "Watch"]
 
 _log = logging.getLogger(__name__)
 _audit = logging.getLogger("edgeprofile_sidecar.audit")
@@ -56,11 +56,36 @@ class _Lately(msgspec.Struct, frozen=True, gc=False):
     answer: Answer
 
 
+class Standing(NamedTuple):
+    """An answer from memory that is right for a while.
+
+    ``gives(now)``: whether it can be given at ``now`` (of `time.monotonic`, just read); each yes is counted as a lookup.
+    """
+
+    answer: Answer
+    gives: Callable[[float], bool]
+
+
+class Held(Protocol):
+    """A profile from memory and whether it may be served again, as `EncodedReads.hold` gives them."""
+
+    @property
+    def profile(self) -> EncodedProfile:
+        """What was found."""
+
+    @property
+    def serves(self) -> Callable[[float], bool]:
+        """Whether it may be served at a moment of `time.monotonic`."""
+
+
 class Reads(Protocol):
     """Lookups, as those of `edgeprofile.AsyncClient.encoded`."""
 
     def peek(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile | None:
         """The profile that is in memory and fresh, or known to be absent; never does I/O."""
+
+    def hold(self, entity: str, id_type: str, value: str, *, destination: str) -> Held | None:
+        """The same, to be served more than once."""
 
     async def get(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile:
         """The profile, read from Redis where need be."""
@@ -175,6 +200,32 @@ class Service:
             return None
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
         return None if found is None else self._hit(asked, found)
+
+    def standing(self, authorization: str, body: bytes) -> Standing | None:
+        """What `at_once` answers, for as long as it stays the same to the byte, ``Date`` included: a second at most."""
+        asked = self._recent.get(body)
+        if not isinstance(asked, activation.Question):
+            return None
+        source, lookups = self._tokens, self._counters.lookups
+        now = time.monotonic()  # first: what passes between the two clocks makes the end earlier, never later
+        tokens, today = source.current, time.time()
+        grant = tokens.admit((authorization,), today)
+        if isinstance(grant, Denial) or activation.check(asked, grant, self._destinations) is not asked:
+            return None
+        held = self._reads.hold(asked.entity, asked.id_type, asked.value, destination=asked.destination)
+        if held is None or len(held.profile.json) > _LARGEST_KEPT:
+            return None
+        found, serves = held.profile, held.serves
+        until = now + min(1.0 - today % 1.0, grant.until - today, 1.0 - found.age % 1.0, found.ttl % 1.0)
+        outcome = "hit" if found.found else "negative"
+
+        def gives(now: float) -> bool:
+            if now < until and source.current is tokens and serves(now):
+                lookups[outcome] += 1
+                return True
+            return False
+
+        return Standing(_answer(asked, found), gives)
 
     async def profile(self, target: str, grant: Grant) -> Answer:
         """The answer to the target of a GET, in origin form."""

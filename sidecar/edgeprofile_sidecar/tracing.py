@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from edgeprofile import EncodedProfile
-    from edgeprofile_sidecar.service import Reads
+    from edgeprofile_sidecar.service import Held, Reads
 
 __all__ = ["Tracing", "provider"]
 
@@ -81,6 +81,9 @@ class _TracedReads:
 
     def peek(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile | None:
         return self._reads.peek(entity, id_type, value, destination=destination)
+
+    def hold(self, entity: str, id_type: str, value: str, *, destination: str) -> Held | None:
+        return self._reads.hold(entity, id_type, value, destination=destination)
 
     async def get(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile:
         with self._span(1):

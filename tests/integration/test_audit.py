@@ -228,6 +228,7 @@ def test_encoded_hits_of_tasks_are_audited(redis_db):
                 "hits are audited",
             )
             assert client.stats().audit_violations == 0
+            assert client.encoded.hold("user", "email", "u0", destination="2Dest") is None
 
     asyncio.run(main())
 

@@ -18,7 +18,7 @@ from edgeprofile_sidecar.followed import Followed
 from edgeprofile_sidecar.tokens import dump
 from tests.support.certificates import Certificates
 from tests.support.servers import Flavour, Server
-from tests.support.sidecar import Answers, RunningSidecar, connect, put, request, token
+from tests.support.sidecar import Answers, Caller, RunningSidecar, connect, put, request, token
 from tests.support.wait import until
 
 TOKEN = "ep_reload"
@@ -83,6 +83,17 @@ def test_a_destination_is_added_and_taken_away(sidecar, file, redis_db):
     file.write_text(text(redis_db.address, "2New"))
     until(lambda: sidecar.ask(asked(), TOKEN).status == 404, message="the old one is gone")
     assert sidecar.admin("/readyz").status == 200
+
+
+def test_who_asks_without_a_pause_gets_nothing_of_a_destination_that_is_gone(sidecar, file, redis_db):
+    file.write_text(text(redis_db.address, "2Dest", "2New"))
+    until(lambda: sidecar.ask(asked("2New"), TOKEN).status == 200, message="the new destination")
+    with Caller(sidecar, asked(), TOKEN) as caller:
+        caller.settle()
+        file.write_text(text(redis_db.address, "2New"))
+        until(lambda: caller.ask()[0] == 404, message="the old one is gone")
+        old = [task for task in sidecar.sidecar._clients._closing if not task.done()]
+        assert old  # it is the change that ends it, not the old client's end
 
 
 def test_the_destination_that_need_not_be_named_is_the_one_there_is_now(sidecar, file, redis_db):

@@ -9,7 +9,7 @@ from edgeprofile.cli import main
 from edgeprofile_sidecar.tokens import dump
 from tests.support.fair_clock import FairClock
 from tests.support.servers import Flavour
-from tests.support.sidecar import RunningSidecar, configuration, put, running, token
+from tests.support.sidecar import Caller, RunningSidecar, configuration, put, running, token
 from tests.support.wait import until
 
 KEPT = "ep_kept"
@@ -52,6 +52,27 @@ def test_a_revoked_token_is_refused_within_a_second(sidecar, file):
     with FairClock() as clock:
         until(lambda: not opens(sidecar, KEPT), message="the token is refused")
     assert clock.seconds < REVOCATION
+
+
+def test_it_is_refused_to_who_asks_without_a_pause_too(sidecar, file):
+    with Caller(sidecar, ASKED, KEPT) as caller:
+        caller.settle()
+        assert main(["token", "revoke", "kept", "--file", str(file)]) == 0
+        revoked = time.monotonic()
+        until(lambda: caller.ask()[0] == 401, message="the token is refused")
+        assert time.monotonic() - revoked < REVOCATION
+
+
+def test_a_token_ends_to_the_moment_for_who_asks_without_a_pause(redis_db, tmp_path):
+    ending = token(KEPT, ends_in=1.0)
+    with running(configuration(tmp_path, redis_db.address, ending)) as sidecar, Caller(sidecar, ASKED, KEPT) as caller:
+        caller.settle()
+        while True:
+            before = time.time()
+            if caller.ask()[0] == 401:
+                break
+            assert before < ending.expires.timestamp()
+        assert time.time() >= ending.expires.timestamp()
 
 
 def test_a_bad_file_keeps_the_tokens_and_is_seen_in_the_metrics(sidecar, file):

@@ -161,6 +161,36 @@ class RunningSidecar:
             await self._stop.wait()
 
 
+class Caller:
+    """Asks the same, in the same bytes, on one connection that stays open."""
+
+    def __init__(self, sidecar: RunningSidecar, body: object, secret: str) -> None:
+        text = json.dumps(body).encode()
+        lines = f"POST /v1/activation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n"
+        self._request = lines.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
+        self._connection = sidecar.connect()
+        self._answers = Answers(self._connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def ask(self) -> tuple[int, Any]:
+        """Status and body."""
+        self._connection.sendall(self._request)
+        status, _, body = self._answers.next()
+        return status, body
+
+    def settle(self, times: int = 5) -> None:
+        """Ask until the answers come from memory."""
+        for _ in range(times):
+            assert self.ask()[0] == 200
+
+
 class Answers:
     """The answers on a raw connection, one after the other."""
 

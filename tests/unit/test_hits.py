@@ -1,6 +1,7 @@
 """Hits of callers who name a destination, a model or a type: as good as plain ones, and as cheap."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -175,3 +176,76 @@ def test_what_is_in_use_outlives_what_is_not(look):
         stats = client.stats()
         assert stats.evictions["capacity"] > 50
         assert stats.misses == 1 + len(names)
+
+
+def held(client, name="ada"):
+    return client._json_hits.hold("2Dest", "user", "email", name)
+
+
+def test_a_profile_that_is_held_is_served_again_counted_and_marked_without_the_lock():
+    with client_of({"ada": {"m": {"n": 1}}}) as client, ThreadPoolExecutor(1) as pool:
+        assert held(client) is None
+        client.get(*ADA)
+        found = held(client)
+        assert (found.profile.json, found.profile.found) == (b'{"m": {"n": 1}}', True)
+        assert client.stats().hits == 0
+        entry_of(client).used = False
+        with client._engine.lock:
+            assert pool.submit(found.serves, time.monotonic()).result(5)
+        assert entry_of(client).used
+        assert client.stats().hits == 1
+
+
+def test_an_absence_is_held_too():
+    with client_of({}) as client:
+        client.get(*ADA)
+        found = held(client)
+        assert (found.profile.json, found.profile.found) == (b"{}", False)
+        assert found.serves(time.monotonic())
+
+
+ENDS = {
+    "changed": lambda client: client._engine.changed(ADA),
+    "replaced": lambda client: client._engine.cache.put(
+        client._engine.cache.space("2Dest", "user", "email"),
+        "ada",
+        b"{}",
+        sent=time.monotonic(),
+        life=60.0,
+        lease=entry_of(client).lease,
+    ),
+    "cleared": lambda client: client._engine.forget(),
+    "deadline": lambda client: setattr(entry_of(client), "expires", time.monotonic()),
+    "lease": lambda client: setattr(entry_of(client), "lease", type(entry_of(client).lease)(0.0)),
+    "released": lambda client: client._json_hits.release(),
+    "other trees": lambda client: client._json_hits.rebind(client._engine.trees()),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_is_held_is_served_no_longer_than_it_is_cached(end):
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        client.get(*ADA)
+        found = held(client)
+        assert found.serves(time.monotonic())
+        hits = client.stats().hits
+        ENDS[end](client)
+        assert not found.serves(time.monotonic())
+        assert client.stats().hits == (0 if end == "other trees" else hits)
+
+
+def test_what_is_held_after_a_release_is_served():
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        client.get(*ADA)
+        client._json_hits.release()
+        assert held(client).serves(time.monotonic())
+
+
+def test_what_has_ended_is_not_held():
+    with client_of({"ada": {"m": {"n": 1}}}) as client:
+        client.get(*ADA)
+        entry_of(client).expires = 0.0
+        assert held(client) is None
+        client.get(*ADA)
+        entry_of(client).lease = type(entry_of(client).lease)(0.0)
+        assert held(client) is None

@@ -1,6 +1,9 @@
 import pytest
 
+from edgeprofile_sidecar.answers import Answer
+from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.lane import Head, Lane, Rest, read_head
+from edgeprofile_sidecar.service import Standing
 
 HOT = (
     b"POST /v1/activation HTTP/1.1\r\n"
@@ -93,27 +96,28 @@ def test_requests_whose_end_is_certain_but_which_are_not_hot(old, new):
 
 
 class Answering:
-    """A service that has one answer for one body."""
+    """A service that has one answer for one body, which stands for as long as ``stands``."""
+
+    def __init__(self):
+        self.stands = True
+        self.asked = 0
 
     def at_once(self, authorization, body):
-        from edgeprofile_sidecar.answers import Answer
-
         return Answer(200, b'{"n":1}') if (authorization, body) == ("Bearer ep_token", b"good") else None
 
-
-class Counting:
-    def __init__(self):
-        self.seen = 0
-
-    def answered(self, route, method, status, seconds):
-        assert (route, method, status) == ("/v1/activation", "POST", 200)
-        assert seconds >= 0
-        self.seen += 1
+    def standing(self, authorization, body):
+        assert (authorization, body) == ("Bearer ep_token", b"good")
+        self.asked += 1
+        return Standing(Answer(200, b'{"n":%d}' % self.asked), lambda _now: self.stands) if self.stands else None
 
 
 @pytest.fixture
 def lane():
-    return Lane(Answering(), Counting(), lambda: b"today", 100)
+    return Lane(Answering(), Counters(), lambda: b"today", 100)
+
+
+def seen(lane):
+    return lane._counters.requests.get(("/v1/activation", "POST", 200), 0)
 
 
 def test_a_hot_request_is_answered(lane):
@@ -126,7 +130,7 @@ def test_a_hot_request_is_answered(lane):
 def test_requests_in_a_row_are_answered_until_one_is_not_hot(lane):
     taken = lane.answer((HOT + b"good") * 2 + HOT + b"cold")
     assert (len(taken.answers), taken.bytes, taken.rest) == (2, 2 * (len(HOT) + 4), Rest.WHOLE)
-    assert lane._counters.seen == 2
+    assert seen(lane) == 2
 
 
 def test_what_follows_a_cold_request_is_not_looked_at(lane):
@@ -165,3 +169,52 @@ def test_when_requests_are_refused_their_ends_are_still_found(lane):
     taken = lane.answer(HOT + b"good", free=False)
     assert (taken.answers, taken.bytes, taken.rest) == ([], 0, Rest.WHOLE)
     assert lane.answer(HOT, free=False).rest is Rest.UNCERTAIN
+
+
+def test_the_same_bytes_again_get_the_same_answer_without_being_read(lane):
+    assert lane.again(HOT + b"good") is None
+    lane.answer(HOT + b"good")
+    first = lane.again(HOT + b"good")
+    assert first.endswith(b'\r\n\r\n{"n":1}')
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nDate: today\r\n" in first
+    assert lane.again(HOT + b"good") is first
+    assert lane._service.asked == 1
+    assert seen(lane) == 3
+
+
+def test_an_answer_that_stands_no_more_is_made_anew_or_left(lane):
+    lane.answer(HOT + b"good")
+    lane.again(HOT + b"good")
+    lane._service.stands = False
+    assert lane.again(HOT + b"good") is None
+    lane._service.stands = True
+    assert lane.again(HOT + b"good").endswith(b'{"n":1}')
+    lane._known[HOT + b"good"].gives = lambda _now: False
+    assert lane.again(HOT + b"good").endswith(b'{"n":3}')
+
+
+def test_only_what_was_answered_here_and_alone_is_known_again(lane):
+    for data in ((HOT + b"good") * 2, HOT + b"cold", HOT + b"goo", HOT + b"good" + b"GET"):
+        lane.answer(data)
+        assert lane.again(data) is None
+    lane.answer(HOT + b"good", free=False)
+    assert lane.again(HOT + b"good") is None
+    assert not lane._known
+
+
+def test_what_is_known_is_bounded(lane):
+    for number in range(1_500):
+        lane.answer(with_line(b"User-Agent: %d" % number) + b"good")
+    assert 0 < len(lane._known) <= 1_024
+
+
+def test_slow_answers_are_counted_where_they_belong(lane, monkeypatch):
+    lane.answer(HOT + b"good")
+    moments = iter([1.0, 1.000_01, 2.0, 2.002])
+    monkeypatch.setattr("edgeprofile_sidecar.lane.monotonic", lambda: next(moments))
+    lane.again(HOT + b"good")
+    lane.again(HOT + b"good")
+    histogram = lane._counters.durations["/v1/activation", "POST", 200]
+    assert histogram.counts[5] == 1
+    assert histogram.total >= 0.002_01

@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -43,10 +45,16 @@ class Source:
         self.store = store
         self.fetched: list[tuple[str, ...]] = []
         self.deleted: list[tuple[str, str]] = []
+        self.served: list[float] = []
+        self.good = True
 
     def peek(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile | None:
         data = self.memory.get((destination, entity, id_type, value))
-        return None if data is None else EncodedProfile(data, data != b"{}", 50.0, 250.0)
+        return None if data is None else EncodedProfile(data, data != b"{}", 50.0, 250.9)
+
+    def hold(self, entity: str, id_type: str, value: str, *, destination: str) -> Any:
+        found = self.peek(entity, id_type, value, destination=destination)
+        return found and SimpleNamespace(profile=found, serves=lambda now: self.served.append(now) or self.good)
 
     async def get(self, entity: str, id_type: str, value: str, *, destination: str) -> EncodedProfile:
         self.fetched.append((destination, entity, id_type, value))
@@ -116,6 +124,88 @@ def test_within_a_second_an_answer_from_memory_is_the_same_and_then_another():
     assert b"Age: 51\r\n" in made.ask(BODY, grant()).headers
     data = b'{"m":{"a":1}}'
     assert made.ask(BODY, grant()).body == HEAD + data + b"}"
+
+
+ADA = ("2Dest", "user", "email", "ada@example.com")
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """Moments that a test sets: seconds since 1970, and those of the clock that never jumps."""
+    moments = SimpleNamespace(today=1_000.0, now=10.0)
+    monkeypatch.setattr("time.time", lambda: moments.today)
+    monkeypatch.setattr("time.monotonic", lambda: moments.now)
+    return moments
+
+
+def standing(made: Service, authorization: str = "Bearer all", body: bytes = BODY) -> Any:
+    made.ask(body, grant())  # reads it, and remembers what was read
+    return made.standing(authorization, body)
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_answer_stands_for_as_long_as_it_may_be_served():
+    source, counters = Source({ADA: b'{"m":{}}'}), Counters()
+    found = standing(service(source, counters))
+    assert found.answer == answered(b'{"m":{}}')
+    before = counters.lookups["hit"]
+    assert found.gives(10.5)
+    assert source.served == [10.5]
+    assert counters.lookups["hit"] == before + 1
+    source.good = False
+    assert not found.gives(10.6)
+    assert counters.lookups["hit"] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("today", "age", "ttl", "until"),
+    [(1_000.25, 50.5, 249.75, 10.5), (1_000.75, 50.0, 249.9, 10.25), (1_000.0, 50.0, 250.125, 10.125)],
+    ids=["age", "date", "ttl"],
+)
+def test_an_answer_stands_until_one_of_its_headers_says_something_else(clock, today, age, ttl, until):
+    clock.today = today
+    source = Source({})
+    source.peek = lambda *_, **__: EncodedProfile(b"{}", True, age, ttl)
+    found = standing(service(source))
+    assert found.gives(until - 0.001)
+    assert not found.gives(until)
+
+
+def test_an_answer_stands_until_its_token_ends_or_other_tokens_count(clock):
+    source, counters = Source({ADA: b"{}"}), Counters()
+    clock.today = 1_000.0
+    ending = msgspec.structs.replace(token("all"), expires=datetime.fromtimestamp(1_000.5, UTC))
+    tokens = SimpleNamespace(current=Tokens([ending]))
+    made = Service(source, tokens, frozenset({"2Dest"}), counters)
+    found = standing(made)
+    assert found.gives(10.499)
+    assert not found.gives(10.5)
+    assert counters.lookups["negative"] == 2
+    tokens.current = Tokens([ending])
+    assert not found.gives(10.1)
+    clock.today = 1_000.5
+    assert made.standing("Bearer all", BODY) is None
+
+
+@pytest.mark.parametrize(
+    ("authorization", "body", "data"),
+    [
+        ("Bearer scoped", BODY.replace(b"2Dest", b"2Other"), b"{}"),
+        ("Bearer all", BODY.replace(b"2Dest", b"2None"), b"{}"),
+        ("Bearer old", BODY, b"{}"),
+        ("Bearer unknown", BODY, b"{}"),
+        ("Bearer all", b"{}", b"{}"),
+        ("Bearer all", BODY, b'{"m":"%b"}' % (b"x" * 5_000)),
+        ("Bearer all", BODY, None),
+    ],
+)
+def test_nothing_else_stands(authorization, body, data):
+    source = Source({} if data is None else {(name, *ADA[1:]): data for name in ("2Dest", "2Other", "2None")})
+    assert standing(service(source), authorization, body) is None
+
+
+def test_a_question_that_was_never_read_has_no_standing_answer():
+    assert service(Source({ADA: b"{}"})).standing("Bearer all", BODY) is None
 
 
 def test_the_same_question_to_another_destination_is_another():
