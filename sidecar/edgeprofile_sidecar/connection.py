@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
@@ -49,6 +49,7 @@ class Reply(web.StreamResponse):
         self._wire = wire
         self._close = close
         self._writer: AbstractStreamWriter | None = None
+        self._connection: Connection | None = None
 
     @property
     def keep_alive(self) -> bool:
@@ -58,6 +59,7 @@ class Reply(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Take the connection; nothing is sent before the end, which then is all."""
         self._writer = request.writer
+        self._connection = cast("Connection", request.protocol)
         return self._writer
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -65,6 +67,8 @@ class Reply(web.StreamResponse):
         if self._writer is not None:
             writer, self._writer = self._writer, None
             await writer.write_eof(self._wire + data)
+            if self._connection is not None and not self._close:
+                self._connection.answered += 1
 
 
 class Connection(web.RequestHandler):
@@ -85,6 +89,7 @@ class Connection(web.RequestHandler):
         "_streaming",
         "_unread",
         "_unread_since",
+        "answered",
     )
 
     def __init__(self, server: Server, **options: Any) -> None:
@@ -92,7 +97,7 @@ class Connection(web.RequestHandler):
         self._server = server
         self._lane = server.lane
         self._begun = b""
-        self._given = False
+        self._given = self.answered = 0  # whole requests that aiohttp was given, and those that it answered
         self._busy = self._streaming = False
         self._held = False
         self._arriving_since = 0.0
@@ -124,7 +129,7 @@ class Connection(web.RequestHandler):
     def _overtake(self, lane: Lane, data: bytes) -> bytes:
         """Answer what can be answered at once; the bytes that are left for aiohttp.
 
-        Only while aiohttp has answered everything and waits. What it is given, then or before, has to be one whole
+        Only while aiohttp has answered everything. What it is given, then or before, has to be one whole
         request each time, or nobody here knows any more where the next one begins.
         """
         free = self._at_rest() and self._server.free
@@ -143,7 +148,7 @@ class Connection(web.RequestHandler):
             return b""
         if taken.rest is Rest.UNCERTAIN:
             self._lane = None
-        self._given = self._given or taken.bytes < len(data)
+        self._given += taken.bytes < len(data)
         return data[taken.bytes :] if taken.bytes else data
 
     def _answered(self, answers: bytes) -> None:
@@ -154,14 +159,12 @@ class Connection(web.RequestHandler):
         self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
 
     def _at_rest(self) -> bool:
-        """Whether aiohttp has been given nothing yet, or has answered it all and waits, and the answers are read.
+        """Whether aiohttp has answered all that it was given, and the answers are read.
 
-        Where they are not, aiohttp takes over, which waits for their reader before it goes on.
+        Where they are not, aiohttp takes over, which waits for their reader before it goes on. It need not be waiting
+        for the next request yet: a quick caller sends that before aiohttp's task has had its turn.
         """
-        if self._close or self._force_close or self._paused:
-            return False
-        waiter = self._waiter
-        return not self._given or (waiter is not None and not waiter.done() and not self._messages)
+        return self._given == self.answered and not (self._close or self._force_close or self._paused)
 
     def _process_keepalive(self) -> None:
         """The time without a request is over; where one is arriving, it has the time of a head, which ends in an answer."""

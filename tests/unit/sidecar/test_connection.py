@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 from edgeprofile.config import SidecarConfig
+from edgeprofile_sidecar.activation import Question
+from edgeprofile_sidecar.answers import Answer
 from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.listener import Listener
 
@@ -48,3 +51,74 @@ def test_a_defect_is_500_in_the_form_of_errors_and_is_logged_by_its_place(caplog
     assert "ada@example.com" not in caplog.text
     assert counters.requests == {("/v1/activation", "POST", 500): 1}
     assert counters.in_flight == 0
+
+
+class Readable(Broken):
+    """A service that answers every question, at once if that is how it is asked."""
+
+    def __init__(self) -> None:
+        self.quick = 0
+
+    def admit(self, _: Any) -> Any:
+        return None
+
+    def ask(self, body: bytes, _: Any) -> Answer | Question:
+        return Answer(200, b'"slow %b"' % body)
+
+    def at_once(self, _: str, body: bytes) -> Answer | None:
+        if body == b"cold":
+            return None
+        self.quick += 1
+        return Answer(200, b'"quick %b"' % body)
+
+
+class Eager(asyncio.Transport):
+    """A caller who sends what is next before anything else gets its turn."""
+
+    def __init__(self, requests: list[bytes]) -> None:
+        super().__init__()
+        self.requests = requests
+        self.wanted = len(requests)
+        self.received = b""
+        self.read_all = asyncio.Event()
+
+    def write(self, data: Any) -> None:
+        self.received += data
+        self.send()
+        if self.received.count(b"HTTP/1.1 200") == self.wanted:
+            self.read_all.set()
+
+    def send(self) -> None:
+        if self.requests:
+            asyncio.get_running_loop().call_soon(self.to.data_received, self.requests.pop(0))
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def post(body: bytes) -> bytes:
+    return b"POST /v1/activation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Length: 4\r\n\r\n" + body
+
+
+def test_a_quick_caller_gets_back_on_the_lane_and_its_answers_in_order():
+    async def scenario() -> tuple[bytes, int, int]:
+        service = Readable()
+        listener = Listener(service, SidecarConfig(), Counters())
+        transport = Eager([post(body) for body in (b"cold", b"hot1", b"hot2", b"cold", b"hot3")])
+        transport.to = connection = listener.server()
+        connection.connection_made(transport)
+        transport.send()
+        await asyncio.wait_for(transport.read_all.wait(), 10)
+        count = connection._request_count
+        connection.connection_lost(None)
+        return transport.received, service.quick, count
+
+    received, quick, slow = asyncio.run(scenario())
+    assert re.findall(rb'"\w+ (\w+)"', received) == [b"cold", b"hot1", b"hot2", b"cold", b"hot3"]
+    assert (quick, slow) == (3, 2)
