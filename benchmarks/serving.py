@@ -1,6 +1,7 @@
 """For contenders that answer over HTTP: what they are asked, and a round that tells the load generator where and how."""
 
 import json
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
@@ -43,11 +44,13 @@ def described(what: Mapping[str, Any], cpu: Callable[[], float] = cpu_seconds) -
 
 
 @contextmanager
-def aiohttp_site(server: AbstractAsyncContextManager[Any]) -> Iterator[Round]:
-    """Serve an aiohttp runner on uvloop, on a free port, in a thread of its own."""
+def aiohttp_site(
+    server: AbstractAsyncContextManager[Any], new_loop: Callable[[], AbstractEventLoop] | None = None
+) -> Iterator[Round]:
+    """Serve an aiohttp runner on a free port, in a thread of its own, on uvloop unless told."""
     import uvloop
 
-    with Loop(uvloop.new_event_loop) as loop:
+    with Loop(new_loop or uvloop.new_event_loop) as loop:
         runner = loop.hold(server)
         port = runner.addresses[0][1]
         yield described(endpoint(port))

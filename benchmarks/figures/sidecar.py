@@ -9,9 +9,18 @@ from benchmarks.rounds import spread
 from benchmarks.rows import at_least, at_most, times_the_cost, times_the_rate
 
 OURS = "sidecar"
-BARE = "aiohttp_bare"
+FLOOR = "floor"  # no peer, but the limit of machine, loop and load generator
+BARE = "aiohttp_bare:uvloop"
 PLAIN = "aiohttp_redis"
-PEERS = {BARE: at_least(4), PLAIN: at_least(12), "fastapi_redis": None, "webdis": at_least(1.5), "feast": at_least(150)}
+PEERS = {
+    FLOOR: None,
+    BARE: at_least(4),
+    "aiohttp_bare:asyncio": None,
+    PLAIN: at_least(12),
+    "fastapi_redis": None,
+    "webdis": at_least(1.5),
+    "feast": at_least(150),
+}
 LARGE = {"feast": "half a gigabyte to install, so in full runs only"}
 CONNECTIONS = 16
 MANY = 64
