@@ -23,8 +23,9 @@ def until(
     """Return the predicate's first truthy answer.
 
     Args:
-        predicate: Asked again and again, at least once.
-        timeout: Seconds after which the wait fails.
+        predicate: Asked again and again, the last time when the time is over: whoever was kept from asking is not
+            failed for that.
+        timeout: Seconds after which a false answer is the last one.
         message: What was waited for; a callable is asked at the time of the failure.
         ignoring: Exceptions of the predicate that count as "not yet".
 
@@ -33,10 +34,11 @@ def until(
     """
     deadline = time.monotonic() + timeout
     for pause in _pauses():
+        over = time.monotonic() >= deadline
         answer, failure = _ask(predicate, ignoring)
         if answer:
             return answer
-        if time.monotonic() >= deadline:
+        if over:
             raise _failed(message, timeout, failure or answer)
         time.sleep(pause)
     raise AssertionError("unreachable")
@@ -50,11 +52,12 @@ async def auntil(
     """As `until`, for asyncio; the predicate may be a coroutine function."""
     deadline = time.monotonic() + timeout
     for pause in _pauses():
+        over = time.monotonic() >= deadline
         answer = predicate()
         value = await answer if isawaitable(answer) else answer
         if value:
             return value
-        if time.monotonic() >= deadline:
+        if over:
             raise _failed(message, timeout, value)
         await asyncio.sleep(pause)
     raise AssertionError("unreachable")
