@@ -19,8 +19,9 @@ REQUIRES = ()
 
 @contextmanager
 def flood(spec: Spec) -> Iterator[Round]:
-    """HSET of small profiles, in batches packed beforehand, two of them on the way at any time."""
-    ids = data.identities(spec["entries"])
+    """HSET of small profiles, in batches packed beforehand, two of them on the way at any time; ids from number `first` on."""
+    first = spec.get("first", 0)
+    ids = [data.identity(index) for index in range(first, first + spec["entries"])]
     size = min(BATCH, len(ids))
     batches = [_packed(ids[start : start + size]) for start in range(0, len(ids) - size + 1, size)]
     with Connection(spec["server"]) as connection:

@@ -151,7 +151,7 @@ def storm(spec: Spec) -> Iterator[Round]:
 
 @contextmanager
 def feed(spec: Spec) -> Iterator[Round]:
-    """The fastest of redis-py's loops: synchronous, RESP2, `listen`. Every event drops its key from a dictionary."""
+    """The fastest of redis-py's loops: synchronous, RESP2, `listen`. Every event drops its key from the keys that are held."""
     from redis import Redis
 
     with Redis(**spec["server"], protocol=2) as client, client.pubsub(ignore_subscribe_messages=True) as pubsub:
@@ -159,7 +159,9 @@ def feed(spec: Spec) -> Iterator[Round]:
         pubsub.psubscribe(channels)
         pubsub.parse_response()
         counted = Counted()
-        threading.Thread(target=_listen, args=(pubsub, counted, len(channels) - 1), daemon=True).start()
+        held = {data.key(value).encode(): None for value in data.identities(spec["cached"])}
+        prefix = channels.index(data.KEY_PATTERN)
+        threading.Thread(target=_listen, args=(pubsub, counted, held, prefix), daemon=True).start()
         yield events_taken_in(lambda: counted.events)
 
 
@@ -169,8 +171,7 @@ class Counted:
     events = 0
 
 
-def _listen(pubsub: Any, counted: Counted, prefix: int) -> None:
-    held = dict.fromkeys(data.identities(1))
+def _listen(pubsub: Any, counted: Counted, held: dict[bytes, None], prefix: int) -> None:
     for message in pubsub.listen():
         held.pop(message["channel"][prefix:], None)
         counted.events += 1

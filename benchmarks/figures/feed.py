@@ -2,6 +2,8 @@
 
 For the backlog the server's limit on a slow subscriber is lifted, so that the whole of it is there to be drained; live, it
 stands at its default (32 MiB, or 8 MiB for 60 s), and a contender that falls behind is cut off.
+
+Contenders hold profiles of which none is written: that most changes concern others is what a feed meets.
 """
 
 from collections.abc import Iterator
@@ -18,7 +20,8 @@ from benchmarks.servers import Address
 
 OURS = "edgeprofile"
 PEER = "redis_py"
-WRITTEN = 100_000  # different keys
+HELD = 10_000  # profiles
+WRITTEN = 100_000  # different keys, of others
 PATIENCE = 60.0  # seconds for events that were written to arrive
 CUT_OFF = "client_output_buffer_limit_disconnections"
 
@@ -32,7 +35,7 @@ def measure(bench: Bench) -> None:
 def _backlog(bench: Bench) -> None:
     rates: dict[str, list[float]] = {}
     with (
-        servers.valkey(client_output_buffer_limit="pubsub 0 0 0") as server,
+        _server(client_output_buffer_limit="pubsub 0 0 0") as server,
         _writer(server) as writer,
         bench.contenders([PEER, OURS], "feed", **_spec(server, "60s")) as present,
     ):
@@ -48,7 +51,7 @@ def _backlog(bench: Bench) -> None:
 
 
 def _spec(server: Address, max_staleness: str) -> dict[str, Any]:
-    return {**server_spec(server), "max_staleness": max_staleness, "cached": 0}
+    return {**server_spec(server), "max_staleness": max_staleness, "cached": HELD}
 
 
 class _Drains:
@@ -77,7 +80,7 @@ class _Drains:
 
 def _live(bench: Bench, name: str) -> None:
     with (
-        servers.valkey() as server,
+        _server() as server,
         _writer(server) as writer,
         bench.contenders([name], "feed", **_spec(server, "1s")) as present,
     ):
@@ -103,6 +106,13 @@ def _flooded(bench: Bench, name: str, child: Child, writer: Child, server: Addre
 
 
 @contextmanager
+def _server(**options: str) -> Iterator[Address]:
+    with servers.valkey(**options) as server:
+        servers.fill(server, HELD)
+        yield server
+
+
+@contextmanager
 def _writer(server: Address) -> Iterator[Child]:
-    with Child("benchmarks.writers", {"task": "flood", "server": server, "entries": WRITTEN}) as child:
+    with Child("benchmarks.writers", {"task": "flood", "server": server, "first": HELD, "entries": WRITTEN}) as child:
         yield child.wait_ready()
