@@ -110,7 +110,7 @@ def curves(
         *(_tick(horizontal(x), height - _AXIS + 22, tell_across(x)) for x in horizontal.ticks),
     ]
     parts.append(_tick((left + right) / 2, height - 8, escape(across)))
-    named_at = _apart([vertical(line.points[-1][1]) for line in lines])
+    named_at = _apart([vertical(line.points[-1][1]) for line in lines], height - _AXIS)
     drawn = [
         _curve(line, tone, horizontal, vertical, at, (tell, tell_across))
         for line, tone, at in zip(lines, _tones(lines), named_at, strict=True)
@@ -130,11 +130,16 @@ def _tones(lines: Sequence[Line]) -> list[str]:
     return tones
 
 
-def _apart(places: Sequence[float], least: float = 18) -> list[float]:
-    """The places, moved down as far as is needed for names not to overlap."""
+def _apart(places: Sequence[float], lowest: float, least: float = 18) -> list[float]:
+    """The places, moved as far as is needed for names not to overlap and to stay above the lowest place."""
+    order = sorted(range(len(places)), key=places.__getitem__)
     moved, last = dict.fromkeys(range(len(places)), 0.0), float("-inf")
-    for number in sorted(moved, key=places.__getitem__):
+    for number in order:
         last = moved[number] = max(places[number], last + least)
+    limit = lowest
+    for number in reversed(order):
+        moved[number] = min(moved[number], limit)
+        limit = moved[number] - least
     return list(moved.values())
 
 

@@ -107,6 +107,19 @@ def test_curves_are_told_apart_and_ours_are_on_top(weighed):
     assert "CC-BY" in section.text
 
 
+@pytest.mark.parametrize(
+    ("places", "named"),
+    [
+        ([10, 200], [10, 200]),
+        ([50, 40, 45], [76, 40, 58]),
+        ([200, 200, 200], [164, 182, 200]),
+        ([190, 100, 199], [182, 100, 200]),
+    ],
+)
+def test_names_of_curves_stand_apart_and_above_the_axis(places, named):
+    assert charts._apart(places, 200) == named
+
+
 def test_the_page_tells_versions_load_settings_and_every_row(found, weighed):
     page = document(report.report(QUICK, [*found.results, *weighed.results], ABOUT))
     assert "quick run: EdgeProfile 0.1.0, CPython 3.12.1, Valkey 9.1.0; A processor, 2 cores" in page
