@@ -15,14 +15,13 @@ from benchmarks.figures import FIGURES, MAIN
 from benchmarks.rows import Missing, Result
 
 RUNS = 5
-FEWEST = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs, 2 where it had no baseline."""
     options = _options(arguments)
     settings = QUICK if options.quick else FULL
-    known = baseline.load()
+    known = baseline.load() if options.check else baseline.Baseline()
     if options.check and not known.rows.get(settings.mode):
         print(f"no baseline of a {settings.mode} run to check against: --write-baseline makes one", file=sys.stderr)
         return 2
@@ -31,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + report.markdown(runs[-1]))
     report.write(runs[-1], _stem(options.quick, bool(options.only)))
     if options.write_baseline:
+        for gap in baseline.gaps(result for run in runs for result in run.results):
+            print(f"not in every run of the baseline: {gap}", file=sys.stderr)
         baseline.write(runs)
     return _checked(runs[-1], known) if options.check else 0
 
@@ -46,8 +47,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--runs", type=int, default=RUNS, metavar="N", help=f"for --write-baseline; {RUNS} if not given"
     )
     options = parser.parse_args(arguments)
-    if options.runs < FEWEST:
-        parser.error(f"fewer than {FEWEST} runs do not tell how far they differ though nothing changed")
+    if options.runs < baseline.FEWEST:
+        parser.error(f"fewer than {baseline.FEWEST} runs do not tell how far they differ though nothing changed")
     return options
 
 

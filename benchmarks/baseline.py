@@ -1,11 +1,11 @@
 """The committed baseline: what several runs of one state of the code reached, and whether a new run falls short of that.
 
 A ratio differs from run to run though nothing changed. So each row is kept with its median over the runs, its lower
-quartile and its worst, and a new run has to stay within `TOLERANCE` of what unchanged code reaches:
+quartile, its worst and its best, and a new run has to stay within `TOLERANCE` of a reference that unchanged code reaches:
 
-- of the lower quartile, as a rule;
-- of the worst run where that itself fell short of the median by more than `TOLERANCE`. Such a row is noisy: it is named in
-  each check, with its spread, and only a loss beyond its noise is seen.
+- the lower quartile, as a rule;
+- where worst and best differ by more than `TOLERANCE`, or too few runs had the row to know, the worst run less as much
+  again as it differs from the best. Such a row is noisy: each check names it, and only a loss beyond its noise is seen.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from benchmarks.rows import Result
 
 PATH = Path(__file__).parent / "baseline.json"
 TOLERANCE = 0.15
+FEWEST = 3  # runs that tell how far they differ though nothing changed
 KIND = ("cpu", "cores")  # what makes a machine another one
 
 
@@ -29,21 +30,22 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     median: float
     low: float
     worst: float
+    best: float
     runs: int
 
     @property
     def spread(self) -> float:
-        """By what share of the median the worst run fell short of it."""
-        return 1 - self.worst / self.median
+        """By what share of the best run the worst fell short of it."""
+        return 1 - self.worst / self.best
 
     @property
     def noisy(self) -> bool:
-        return self.spread > TOLERANCE
+        return self.spread > TOLERANCE or self.runs < FEWEST
 
     @property
     def reference(self) -> float:
         """What a new run is compared with."""
-        return self.worst if self.noisy else self.low
+        return self.worst * (1 - self.spread) if self.noisy else self.low
 
 
 Rows = dict[str, Known]
@@ -116,7 +118,8 @@ def known(runs: Iterable[Iterable[Result]]) -> Rows:
 
 def _known(figure: str, scores: Sequence[float]) -> Known:
     middle = spread(scores)
-    return Known(figure=figure, median=middle.median, low=middle.low, worst=min(scores), runs=len(scores))
+    ends = {"worst": min(scores), "best": max(scores)}
+    return Known(figure=figure, median=middle.median, low=middle.low, **ends, runs=len(scores))
 
 
 def versions(results: Iterable[Result]) -> dict[str, dict[str, str]]:
@@ -156,8 +159,8 @@ def remarks(found: Report, against: Baseline) -> Iterator[str]:
             yield f"in the baseline, but not measured: {name}"
         elif name in scores and row.noisy:
             yield (
-                f"noisy, so compared with its worst run: {name}, spread {row.spread:.0%} over {row.runs} runs "
-                f"({scores[name]:.3g}, median {row.median:.3g}, worst {row.worst:.3g})"
+                f"noisy, so loosely judged: {name}, spread {row.spread:.0%} over {row.runs} runs "
+                f"({scores[name]:.3g}; median {row.median:.3g}, compared with {row.reference:.3g})"
             )
     yield from (f"not in the baseline: {name}" for name in scores if name not in rows)
 

@@ -1,5 +1,7 @@
 """The committed baseline: what it takes from several runs, and how a new run is judged by it."""
 
+import math
+import random
 from functools import partial
 
 import pytest
@@ -39,25 +41,45 @@ def test_a_row_falls_short_only_beyond_the_tolerance():
 def test_a_quiet_row_is_compared_with_the_lower_quartile_of_its_runs():
     known = baseline.known([[result(cost)] for cost in (1.96, 1.98, 2.0, 2.02, 2.1)])
     row = known["hit / dict"]
-    assert (row.median, row.low, row.worst, row.runs) == (1 / 2.0, 1 / 2.02, 1 / 2.1, 5)
+    assert (row.median, row.low, row.worst, row.best, row.runs) == (1 / 2.0, 1 / 2.02, 1 / 2.1, 1 / 1.96, 5)
     assert not row.noisy
     assert not judged(known, 2.02 / 0.851)
     assert judged(known, 2.02 / 0.849)
 
 
-def test_a_row_that_differs_from_run_to_run_is_compared_with_its_worst():
-    known = baseline.known([[result(cost)] for cost in (1.1, 1.2, 1.3, 1.6, 1.7)])
+def test_a_row_that_differs_from_run_to_run_is_compared_with_less_than_its_worst():
+    known = baseline.known([[result(cost)] for cost in (1.2, 1.2, 1.3, 1.5, 1.6)])
     row = known["hit / dict"]
     assert row.noisy
-    assert row.spread == pytest.approx(1 - 1.3 / 1.7)
-    assert not judged(known, 1.7)
-    assert not judged(known, 1.7 / 0.851)
-    assert judged(known, 1.7 / 0.849)
+    assert row.spread == pytest.approx(0.25)
+    assert row.reference == pytest.approx(0.75 / 1.6)
+    assert not judged(known, 1.6 / 0.75 / 0.851)
+    assert judged(known, 1.6 / 0.75 / 0.849)
 
 
-def test_noise_upwards_makes_no_row_noisy():
-    known = baseline.known([[result(cost)] for cost in (1.0, 1.99, 2.0, 2.0, 2.02)])
-    assert not known["hit / dict"].noisy
+def test_a_row_that_few_runs_had_is_taken_for_noisy():
+    known = baseline.known([[result(2.0)], [result(2.2)], []])
+    assert known["hit / dict"].noisy
+
+
+def failures(spread, loss, trials=4_000):
+    """The share of checks that fail when runs differ by that much (a standard deviation) and code got worse by `loss`."""
+    chance, failed = random.Random(7), 0
+    for _ in range(trials):
+        draws = [math.exp(chance.gauss(0, spread)) for _ in range(command.RUNS + 2)]
+        known = baseline.known([[result(1 / score)] for score in draws[:-2]])
+        failed += all(judged(known, 1 / (score * (1 - loss))) for score in draws[-2:])
+    return failed / trials
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.05, 0.1, 0.15, 0.2, 0.4])
+def test_unchanged_code_hardly_ever_fails(spread):
+    assert failures(spread, loss=0.0) < 0.002
+
+
+@pytest.mark.parametrize(("spread", "loss"), [(0.02, 0.2), (0.04, 0.3), (0.08, 0.5), (0.2, 0.8)])
+def test_a_loss_well_beyond_the_noise_fails(spread, loss):
+    assert failures(spread, loss, trials=1_000) > 0.9
 
 
 def test_a_ratio_without_a_target_is_judged_as_well():
@@ -129,24 +151,26 @@ def test_nothing_is_remarked_where_all_is_as_it_was():
 
 
 def test_another_machine_is_named():
-    told = remarks(run(result(2.0), about={**HERE, "cores": "8"}), [result(2.0)])
+    told = remarks(run(result(2.0), about={**HERE, "cores": "8"}), *[[result(2.0)]] * 3)
     assert told == ["the baseline is of another machine: cores 2, here 8"]
 
 
 def test_another_version_of_a_contender_is_named():
     newer = {"theine": {"python": "3.11.7", "theine": "2.1.0"}, "new": {"new": "1"}}
-    told = remarks(run(result(2.0, versions=newer)), [result(2.0)], versions=THEINE)
+    told = remarks(run(result(2.0, versions=newer)), *[[result(2.0)]] * 3, versions=THEINE)
     assert told == ["another version than in the baseline: theine, theine 2.0.0, now 2.1.0"]
 
 
 def test_a_noisy_row_is_named_with_its_spread():
     (told,) = remarks(run(result(1.6)), *([result(cost)] for cost in (1.0, 1.0, 2.0)))
-    assert told.startswith("noisy, so compared with its worst run: hit / dict, spread 50% over 3 runs (0.625,")
+    assert told == (
+        "noisy, so loosely judged: hit / dict, spread 50% over 3 runs (0.625; median 1, compared with 0.25)"
+    )
 
 
 def test_what_cannot_be_compared_is_named():
     known = [result(2.0), result(3.0, "miss", "miss", "redis")]
-    told = remarks(run(result(2.0, peer="a new one"), Result(figure="feed", title="")), known)
+    told = remarks(run(result(2.0, peer="a new one"), Result(figure="feed", title="")), known, known, known)
     assert told == ["in the baseline, but not measured: hit / dict", "not in the baseline: hit / a new one"]
 
 
