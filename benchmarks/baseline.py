@@ -145,8 +145,11 @@ def gaps(results: Iterable[Result]) -> list[Gap]:
 
 def remarks(found: Report, against: Baseline) -> Iterator[str]:
     """What one has to know to judge the comparison: other machines and versions, noise, and what could not be compared."""
-    for name, was, now in differences(against.machine, found.machine):
+    for name, was, now in differences(against.machine, found.machine, (*KIND, "python", "valkey")):
         yield f"the baseline is of another machine: {name} {was}, here {now}"
+    load, cores = (float(found.machine.get(name, 0)) for name in ("load", "cores"))
+    if load > 2 * cores:  # tests that ended a moment ago are no more than that
+        yield f"the machine was busy before the first figure, load {load:g} on {cores:g} cores: ratios may say little"
     before = against.versions
     for contender, parts in versions(found.results).items():
         for name, was, now in differences(before.get(contender, {}), parts, tuple(parts)):

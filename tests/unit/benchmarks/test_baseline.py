@@ -147,12 +147,23 @@ def remarks(found, *runs, about=HERE, versions=None):
 
 def test_nothing_is_remarked_where_all_is_as_it_was():
     quiet = [result(2.0, versions=THEINE)]
-    assert not remarks(run(*quiet, about={**HERE, "load": "7"}), quiet, quiet, quiet, versions=THEINE)
+    assert not remarks(run(*quiet, about={**HERE, "load": "4.0"}), quiet, quiet, quiet, versions=THEINE)
+
+
+def test_a_busy_machine_is_named():
+    told = remarks(run(result(2.0), about={**HERE, "load": "7.5"}), *[[result(2.0)]] * 3)
+    assert told == ["the machine was busy before the first figure, load 7.5 on 2 cores: ratios may say little"]
 
 
 def test_another_machine_is_named():
-    told = remarks(run(result(2.0), about={**HERE, "cores": "8"}), *[[result(2.0)]] * 3)
-    assert told == ["the baseline is of another machine: cores 2, here 8"]
+    there, here = (
+        {**HERE, "cores": cores, "python": f"CPython {python}"} for cores, python in (("2", "3.11"), ("8", "3.13"))
+    )
+    told = remarks(run(result(2.0), about=here), *[[result(2.0)]] * 3, about=there)
+    assert told == [
+        "the baseline is of another machine: cores 2, here 8",
+        "the baseline is of another machine: python CPython 3.11, here CPython 3.13",
+    ]
 
 
 def test_another_version_of_a_contender_is_named():
