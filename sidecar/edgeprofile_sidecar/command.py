@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         metavar="ADDRESS",
         action="append",
-        help="where to serve instead of sidecar.listen: host:port (port 0: any free one) or unix:/path; repeatable",
+        help="where to serve instead of sidecar.listen: host:port (port 0: any free one), tls:host:port or unix:/path; "
+        "repeatable",
     )
     parser.add_argument("--admin-listen", metavar="ADDRESS", help="the same for probes and metrics; empty for nowhere")
     parser.add_argument(
