@@ -11,6 +11,7 @@ import enum
 import hashlib
 import hmac
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -151,7 +152,8 @@ def dump(tokens: Iterable[Token]) -> bytes:
 
 
 def _no_twins(member: str, values: list[str]) -> None:
-    if twins := {value for value in values if values.count(value) > 1}:
+    twins = [value for value, count in Counter(values).items() if count > 1]
+    if twins:
         raise ValueError(f"two tokens have the same {member}: {min(twins)}")
 
 
