@@ -104,7 +104,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
             of a destination are counted, and none of event streams, which have no models.
         refreshes: Changed profiles read again because they were in use.
         refreshes_dropped: Those that were not, for want of room.
-        events: Change events received.
+        events: Change events received, the heartbeats' own apart.
         changes: Events that named a cached profile.
         poisoned: Fetches that an event overtook; their replies were not kept.
         refused: Replies that were not kept, for that reason or because their epoch had ended.

@@ -143,6 +143,14 @@ def test_a_change_is_seen(sidecar, redis_db):
     until(lambda: sidecar.ask(ASKED, TOKEN).json["data"] == {}, timeout=1.0, message="the deletion")
 
 
+def test_heartbeats_are_no_changes(sidecar, redis_db):
+    events, beats = sidecar.metric("edgeprofile_feed_events_total"), sidecar.metric("edgeprofile_feed_heartbeats_total")
+    until(lambda: sidecar.metric("edgeprofile_feed_heartbeats_total") >= beats + 3, 5)
+    assert sidecar.metric("edgeprofile_feed_events_total") == events
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:anybody", "m", "{}")
+    until(lambda: sidecar.metric("edgeprofile_feed_events_total") == events + 1, 5)
+
+
 def test_a_redis_that_does_not_answer_is_503_once_the_promise_is_over(sidecar, redis_db):
     with redis_db.paused():
         until(lambda: sidecar.ask(ASKED, TOKEN).status == 503, message="503")
