@@ -61,7 +61,7 @@ class Counters:
         self.logs_dropped = 0
 
 
-class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True):
+class DestinationStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where the coherence of one destination stands.
 
     Attributes:

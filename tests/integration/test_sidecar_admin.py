@@ -69,7 +69,10 @@ def test_ready_when_the_feed_is_live(sidecar):
     status, said = readiness(sidecar)
     assert status == 200
     assert (said["ready"], said["reasons"]) == (True, [])
-    assert said["destinations"]["2Dest"]["state"] == "live"
+    destination = said["destinations"]["2Dest"]
+    assert destination.keys() == {"destination", "state", "reason", "ready", "nodes", "watermarkAge"}
+    assert destination["state"] == "live"
+    assert 0 <= destination["watermarkAge"] < 5
 
 
 def test_unready_while_redis_is_away_and_ready_when_it_is_back(sidecar, redis_db):
