@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from tests.support.activation import ADA, DELETING, EVERYTHING, NO_DESTINATION, SCOPED, TOKENS, UNAUTHORIZED, asking
-from tests.support.ports import free_port
 from tests.support.servers import Flavour, Server
 from tests.support.sidecar import Answers, RunningSidecar, configuration, running, token
 
@@ -240,7 +239,7 @@ def sidecar(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSidecar]:
     """A sidecar whose Redis is not there."""
-    config = configuration(tmp_path_factory.mktemp("cut_off"), f"127.0.0.1:{free_port()}", *TOKENS)
+    config = configuration(tmp_path_factory.mktemp("cut_off"), "127.0.0.1:1", *TOKENS)
     with running(config) as started:
         yield started
 

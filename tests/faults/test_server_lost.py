@@ -12,7 +12,7 @@ from edgeprofile import LookupTimeout, ServerRefused
 from tests.support.callers import Caller
 from tests.support.fair_clock import FairClock
 from tests.support.history import ABSENT
-from tests.support.ports import HOST, free_port
+from tests.support.ports import HOST
 from tests.support.rig import NAMES, QUIET, Rig, key_of, version_of
 from tests.support.wait import until
 
@@ -203,7 +203,7 @@ def refused(caller: Caller, name: str = "cold") -> str:
 
 def test_fault_37_masterdown_is_named_and_not_kept(live: Rig, caller: Caller):
     live.server.config_set("replica-serve-stale-data", "no")
-    live.server.command("REPLICAOF", HOST, free_port())
+    live.server.command("REPLICAOF", HOST, 1)
     until(lambda: refused(caller) == "MASTERDOWN", 5, "lookups are told that the primary is down")
     assert live.stops_hitting() <= live.bound
     live.server.command("REPLICAOF", "NO", "ONE")

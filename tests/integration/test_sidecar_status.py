@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,9 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 def browse(address: str, *more: str) -> bytes:
     assert BROWSER is not None
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=3000")
-    command = [BROWSER, *options, *more, f"http://{address}/statusz"]
-    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # of its own: others may browse as well
+        command = [BROWSER, *options, *more, f"--user-data-dir={profile}", f"http://{address}/statusz"]
+        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")

@@ -147,7 +147,7 @@ def command_line(syncing: Syncing, folder: Path) -> list[str]:
         warehouse = "{syncing.store.url}"
         mode = "mirror"
         batchRows = 8
-        maxWritesPerSecond = 20
+        maxWritesPerSecond = 2
         """)
     )
     return [sys.executable, "-m", "edgeprofile", "sync", "--config", str(folder / "edgeprofile.toml")]
