@@ -13,7 +13,9 @@ PRELUDE = """
 import logging, os, sys, time
 import edgeprofile
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # how slow a busy machine makes a callback is no finding
-edgeprofile.configure(address={address!r}, cluster_mode=False, workspace_id="1Wsp", destination_id="2Dest")
+edgeprofile.configure(
+    address={address!r}, cluster_mode=False, workspace_id="1Wsp", destination_id="2Dest", max_staleness="20s"
+)
 ADA = ("user", "email", "ada@example.com")
 
 def until(condition):

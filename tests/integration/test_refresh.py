@@ -77,7 +77,7 @@ def test_a_thread_that_ends_a_refresh_is_not_the_one_that_begins_the_next(hang):
     until(lambda: hung.asked("a") == 1, 5, "it is being refreshed")
     hung.changes("b")  # which has to wait for its turn
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(hung.client.get, "user", "email", "a", timeout=1).result(5) == {"m": 1}
+        assert pool.submit(hung.client.get, "user", "email", "a", timeout=2).result(5) == {"m": 1}
     until(lambda: hung.asked("b") == 1, 5, "the next one has its turn")
     hung.connection.release()
     until(lambda: hung.client.stats().in_flight == 0, 5, "no fetch is left over")
