@@ -1,4 +1,4 @@
-"""webdis (C, one thread): the whole answer stored as one string in Redis, fetched by GET over HTTP."""
+"""webdis (C, one thread, as the others have one): the whole answer stored as one string in Redis, fetched by GET over HTTP."""
 
 import json
 import shutil
@@ -45,6 +45,7 @@ def _settings(server: dict[str, Any], port: int) -> dict[str, Any]:
         "http_host": HOST,
         "http_port": port,
         "threads": 1,
+        "pool_size": 1,  # connections to Redis per thread: with one, commands share writes, and it is fastest
         "daemonize": False,
         "database": 0,
         "verbosity": 0,
