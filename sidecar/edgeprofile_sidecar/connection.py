@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgeprofile.config import SidecarConfig
     from edgeprofile_sidecar.answers import Answer
     from edgeprofile_sidecar.counters import Counters
-    from edgeprofile_sidecar.lane import Lane
+    from edgeprofile_sidecar.lane import Asked, Lane
 
 __all__ = ["Connection", "Reply", "Server"]
 
@@ -80,6 +80,7 @@ class Connection(web.RequestHandler):
 
     __slots__ = (
         "_arriving_since",
+        "_asking",
         "_begun",
         "_busy",
         "_given",
@@ -97,6 +98,7 @@ class Connection(web.RequestHandler):
         self._server = server
         self._lane = server.lane
         self._begun = b""
+        self._asking: asyncio.Task[None] | None = None
         self._given = self.answered = 0  # whole requests that aiohttp was given, and those that it answered
         self._busy = self._streaming = False
         self._held = False
@@ -111,11 +113,17 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
+        if self._asking is not None:
+            self._asking.cancel()
         self._server.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket, or none where aiohttp goes on with what it held back."""
+        if self._asking is not None:
+            if data:
+                self._await_answer(data)
+            return
         if self._unread and self.transport is not None and not self.transport.get_write_buffer_size():
             self._unread = 0  # all was read since the buffer was last looked at
         if self._lane is not None and data:
@@ -142,6 +150,10 @@ class Connection(web.RequestHandler):
         taken = lane.answer(data, free=free)
         if taken.answers:
             self._answered(b"".join(taken.answers))
+        if taken.asked is not None:
+            self._busy, self._arriving_since = True, 0.0
+            self._asking = asyncio.get_running_loop().create_task(self._ask(lane, taken.asked))
+            return b""
         if taken.rest is Rest.AWAITED:
             self._begun = data[taken.bytes :]
             self._arriving_since = self._arriving_since or self._server.clock()
@@ -158,6 +170,36 @@ class Connection(web.RequestHandler):
             self.transport.write(answers)
         self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
 
+    async def _ask(self, lane: Lane, asked: Asked) -> None:
+        """Fetch and send an answer; then go on with what has come meanwhile."""
+        try:
+            wire = await lane.fetch(asked, lambda: self._server.closing or self._close)
+        finally:
+            self._asking = None
+            self._busy = False
+        if self.transport is None or self.transport.is_closing():
+            return
+        self._answered(wire)
+        if self._server.closing or self._close:
+            self.force_close()
+            return
+        held, self._begun = self._begun, b""
+        if held:
+            self.transport.resume_reading()
+            self.data_received(held)
+
+    def _await_answer(self, data: bytes) -> None:
+        """More comes before a request is answered: it has to wait, and its sender, too."""
+        if not self._begun and self.transport is not None:
+            self.transport.pause_reading()
+        self._begun += data
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Close the connection; a request that is being answered has so many seconds."""
+        if self._asking is not None:
+            await asyncio.wait((self._asking,), timeout=timeout)
+        await super().shutdown(timeout)
+
     def _at_rest(self) -> bool:
         """Whether aiohttp has answered all that it was given, and the answers are read.
 
@@ -168,7 +210,7 @@ class Connection(web.RequestHandler):
 
     def _process_keepalive(self) -> None:
         """The time without a request is over; where one is arriving, it has the time of a head, which ends in an answer."""
-        if self._arriving_since:
+        if self._arriving_since or self._asking is not None:
             self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
         super()._process_keepalive()
 

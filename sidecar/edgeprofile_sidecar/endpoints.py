@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -91,5 +91,5 @@ class Endpoints:
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._deadlines.exempt(task)
         body = await arriving(request, limit, self._config.body_timeout)
-        self._deadlines.begin(task, perf_counter())
+        self._deadlines.begin(task, monotonic())
         return body

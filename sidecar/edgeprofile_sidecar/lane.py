@@ -1,8 +1,9 @@
 """The fast lane: the one hot, simple request, answered from the bytes that it came in.
 
 aiohttp serves every route. A connection that is at rest may find a whole request in its buffer which needs none of its
-machinery: a POST for a profile that is in memory, with headers of the plainest kind. Such a request is answered here, to
-the same bytes. Anything else is left to aiohttp, untouched, so whatever either accepts is answered alike.
+machinery: a POST for a profile, with headers of the plainest kind. Such a request is answered here, to the same bytes:
+at once if the profile is in memory, or else when Redis has answered; the connection takes no other request meanwhile.
+Anything else is left to aiohttp, untouched, so whatever either accepts is answered alike.
 
 Both must agree where a request ends. So a head is read strictly, and only what is framed by at most one plain
 ``Content-Length`` counts as a whole request; a connection on which anything else was ever seen has no lane any more.
@@ -10,25 +11,32 @@ Both must agree where a request ends. So a head is read strictly, and only what 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from enum import Enum
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 
-from edgeprofile_sidecar.answers import render
+from edgeprofile_sidecar.answers import CLOSE, DEADLINE, INTERNAL_ERROR, Answer, render
 from edgeprofile_sidecar.counters import BOUNDS
 from edgeprofile_sidecar.headers import is_json
+from edgeprofile_sidecar.logs import origin
 from edgeprofile_sidecar.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgeprofile_sidecar.activation import Question
     from edgeprofile_sidecar.counters import Counters, Histogram
+    from edgeprofile_sidecar.deadlines import Deadlines
     from edgeprofile_sidecar.service import Service
 
-__all__ = ["Head", "Lane", "Rest", "Taken", "read_head"]
+__all__ = ["Asked", "Head", "Lane", "Rest", "Taken", "read_head"]
+
+_log = logging.getLogger(__name__)
 
 _HOT: Final = {
     b"POST /v1/activation HTTP/1.1": "/v1/activation",
@@ -67,12 +75,24 @@ class Rest(Enum):
     UNCERTAIN = "anything else"
 
 
+class Asked(NamedTuple):
+    """A question that Redis has to be asked: its route, and when it came."""
+
+    question: Question
+    route: str
+    begun: float
+
+
 class Taken(NamedTuple):
-    """The answers to requests at the front of some bytes, how many bytes they answer, and what is left."""
+    """The answers to requests at the front of some bytes, how many bytes they answer, and what is left.
+
+    ``asked`` is what the last of these requests asks, if its answer is still to be fetched; nothing is left then.
+    """
 
     answers: list[bytes]
     bytes: int
     rest: Rest
+    asked: Asked | None = None
 
 
 class _Known:
@@ -94,8 +114,16 @@ _NOTHING: Final = Taken([], 0, Rest.UNCERTAIN)
 class Lane:
     """Answers what can be answered at once, for all connections of a listener."""
 
-    def __init__(self, service: Service, counters: Counters, date: Callable[[], bytes], max_body: int) -> None:
+    def __init__(
+        self,
+        service: Service,
+        counters: Counters,
+        date: Callable[[], bytes],
+        max_body: int,
+        deadlines: Deadlines,
+    ) -> None:
         self._service = service
+        self._deadlines = deadlines
         self._counters = counters
         self._date = date
         self._max_body = max_body
@@ -137,6 +165,7 @@ class Lane:
         tally: list[tuple[str, float]] = []
         position = written = 0
         rest = Rest.WHOLE
+        asked = None
         while position < len(data):
             begun = monotonic()
             end = data.find(b"\r\n\r\n", position, position + _LONGEST_HEAD) + 4
@@ -144,10 +173,14 @@ class Lane:
             if head is None or written > _MOST_AT_ONCE:
                 return _NOTHING
             after = end + head.length
-            wire = self._hot(head, data[end:after]) if free and after <= len(data) else None
-            if wire is None:
+            found = self._hot(head, data[end:after]) if free and after <= len(data) else None
+            if not isinstance(found, Answer):
                 rest = self._rest(head, len(data) - after, free=free)
+                if found is not None and rest is Rest.WHOLE:
+                    asked = Asked(found, head.route, begun)
+                    position = after
                 break
+            wire = render(found, self._date())
             answers.append(wire)
             written += len(wire)
             tally.append((head.route, monotonic() - begun))
@@ -158,7 +191,27 @@ class Lane:
             return _NOTHING
         for route, seconds in tally:
             self._counters.answered(route, "POST", 200, seconds)
-        return Taken(answers, position, rest)
+        return Taken(answers, position, rest, asked)
+
+    async def fetch(self, asked: Asked, closing: Callable[[], bool]) -> bytes:
+        """The answer that Redis is asked for; ``closing``: whether to say, when it is made, that it is the last."""
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._counters.in_flight += 1
+        self._deadlines.begin(task, asked.begun)
+        try:
+            answer = await self._service.fetch(asked.question)
+        except asyncio.CancelledError:
+            if not self._deadlines.caught(task):
+                raise
+            answer = DEADLINE
+        except Exception as error:  # noqa: BLE001  # the boundary: what nobody foresaw is answered and logged, once
+            _log.error("a request could not be answered", extra=origin(error))
+            answer = INTERNAL_ERROR
+        finally:
+            self._deadlines.exempt(task)
+            self._counters.in_flight -= 1
+        self._counters.answered(asked.route, "POST", answer.status, monotonic() - asked.begun)
+        return render(answer, self._date(), CLOSE if closing() else b"")
 
     def _remember(self, data: bytes, head: Head, end: int) -> None:
         histogram = self._counters.durations[head.route, "POST", 200]
@@ -178,11 +231,10 @@ class Lane:
             self._heads.put(text, head)
         return head
 
-    def _hot(self, head: Head, body: bytes) -> bytes | None:
+    def _hot(self, head: Head, body: bytes) -> Answer | Question | None:
         if not head.route or head.length > self._max_body:
             return None
-        answer = self._service.at_once(head.authorization, body)
-        return None if answer is None else render(answer, self._date())
+        return self._service.at_once(head.authorization, body)
 
 
 def _not_yet(_now: float) -> bool:

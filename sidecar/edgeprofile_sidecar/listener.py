@@ -62,9 +62,9 @@ class Listener:
     ) -> None:
         handle = tracing.around(self.handle, self._name) if tracing is not None else self.handle
         self.server = Server(handle, config, counters)
-        if config.fast_lane and not (config.access_log or config.cors_origins or tracing):
-            self.server.lane = Lane(service, counters, self.server.date, config.max_body_bytes)
         self.deadlines = Deadlines(config.request_timeout)
+        if config.fast_lane and not (config.access_log or config.cors_origins or tracing):
+            self.server.lane = Lane(service, counters, self.server.date, config.max_body_bytes, self.deadlines)
         self._config = config
         self._counters = counters
         self._peers = Peers(config.auth_failures)

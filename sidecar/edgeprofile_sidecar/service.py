@@ -187,19 +187,19 @@ class Service:
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
         return asked if found is None else self._hit(asked, found)
 
-    def at_once(self, authorization: str, body: bytes) -> Answer | None:
-        """The answer to a question that was read before and whose profile is in memory; `None` is left to `ask`.
+    def at_once(self, authorization: str, body: bytes) -> Answer | Question | None:
+        """The answer where the profile is in memory, otherwise the question to `fetch`; `None` is left to `ask`.
 
-        It counts nothing and refuses nobody: whatever is not a plain success is asked again, and counted then.
+        It counts nothing and refuses nobody: whatever may not be answered is asked again, and counted then.
         """
-        asked = self._recent.get(body)
+        asked = self._recent.get(body) or self._read(body)
         if not isinstance(asked, activation.Question):
             return None
         grant = self._tokens.current.admit((authorization,), time.time(), "read")
         if isinstance(grant, Denial) or activation.check(asked, grant, self._destinations) is not asked:
             return None
         found = self._reads.peek(asked.entity, asked.id_type, asked.value, destination=asked.destination)
-        return None if found is None else self._hit(asked, found)
+        return asked if found is None else self._hit(asked, found)
 
     def standing(self, authorization: str, body: bytes) -> Standing | None:
         """What `at_once` answers, for as long as it stays the same to the byte, ``Date`` included: a second at most."""

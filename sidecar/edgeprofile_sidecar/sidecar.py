@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprofile import AsyncClient, ConfigurationError, __version__
@@ -223,7 +223,7 @@ class Sidecar:
         self._health.look()
 
     async def _end_late(self) -> None:
-        self._listener.deadlines.expire(perf_counter())
+        self._listener.deadlines.expire(monotonic())
         self._listener.streams.look()
 
     async def _sample(self, history: History) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -259,3 +260,34 @@ def test_an_id_that_would_spoil_a_log_is_replaced(config, given):
         assert found is not None
         assert len(found) == 32
         assert found.isalnum()
+
+
+def test_what_is_sent_while_an_answer_is_fetched_waits_its_turn_unread(config, redis_db):
+    with running(config()) as sidecar, sidecar.connect() as connection:
+        sidecar.settle(ASKED, TOKEN)
+        ahead = [raw(ASKED)] * 4_000
+        with redis_db.paused():
+            connection.sendall(raw(SLOW))
+            under_way(sidecar, 1)
+            sender = threading.Thread(target=connection.sendall, args=(b"".join(ahead),))
+            sender.start()
+            held = [each for each in sidecar.sidecar._listener.server.connections if each._asking is not None]
+            until(lambda: held[0]._begun, message="more arrives")
+            time.sleep(0.1)
+            assert 0 < len(held[0]._begun) <= 1 << 18  # what one read takes at most
+        answers = Answers(connection)
+        told = [answers.next() for _ in range(1 + len(ahead))]
+        sender.join(10)
+        assert {status for status, *_ in told} == {200}
+        assert [form["id"]["value"] for *_, form in told[:3]] == ["slow", "ada@example.com", "ada@example.com"]
+
+
+def test_who_leaves_while_an_answer_is_fetched_leaves_nothing_under_way(config, redis_db):
+    with running(config()) as sidecar:
+        sidecar.settle(ASKED, TOKEN)
+        with redis_db.paused():
+            with sidecar.connect() as connection:
+                connection.sendall(raw(SLOW))
+                under_way(sidecar, 1)
+            under_way(sidecar, 0)
+        assert sidecar.ask(SLOW, TOKEN).status == 200

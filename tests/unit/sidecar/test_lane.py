@@ -1,8 +1,12 @@
+import asyncio
+import time
+
 import pytest
 
 from edgeprofile_sidecar.answers import Answer
 from edgeprofile_sidecar.counters import Counters
-from edgeprofile_sidecar.lane import Head, Lane, Rest, read_head
+from edgeprofile_sidecar.deadlines import Deadlines
+from edgeprofile_sidecar.lane import Head, Lane, Rest, Taken, read_head
 from edgeprofile_sidecar.service import Standing
 
 HOT = (
@@ -96,28 +100,42 @@ def test_requests_whose_end_is_certain_but_which_are_not_hot(old, new):
 
 
 class Answering:
-    """A service that has one answer for one body, which stands for as long as ``stands``."""
+    """A service that has one answer for one body, which stands for as long as ``stands``; another's has to arrive."""
 
-    def __init__(self):
+    def __init__(self, defect=None):
         self.stands = True
         self.asked = 0
+        self.arrives = asyncio.Event()
+        self.defect = defect
 
     def at_once(self, authorization, body):
-        return Answer(200, b'{"n":1}') if (authorization, body) == ("Bearer ep_token", b"good") else None
+        if authorization != "Bearer ep_token":
+            return None
+        return Answer(200, b'{"n":1}') if body == b"good" else QUESTION if body == b"miss" else None
 
     def standing(self, authorization, body):
         assert (authorization, body) == ("Bearer ep_token", b"good")
         self.asked += 1
         return Standing(Answer(200, b'{"n":%d}' % self.asked), lambda _now: self.stands) if self.stands else None
 
+    async def fetch(self, question):
+        assert question is QUESTION
+        if self.defect is not None:
+            raise self.defect
+        await self.arrives.wait()
+        return Answer(200, b'{"n":2}')
+
+
+QUESTION = object()
+
 
 @pytest.fixture
 def lane():
-    return Lane(Answering(), Counters(), lambda: b"today", 100)
+    return Lane(Answering(), Counters(), lambda: b"today", 100, Deadlines(10))
 
 
-def seen(lane):
-    return lane._counters.requests.get(("/v1/activation", "POST", 200), 0)
+def seen(lane, status=200):
+    return lane._counters.requests.get(("/v1/activation", "POST", status), 0)
 
 
 def test_a_hot_request_is_answered(lane):
@@ -135,18 +153,18 @@ def test_requests_in_a_row_are_answered_until_one_is_not_hot(lane):
 
 def test_what_follows_a_cold_request_is_not_looked_at(lane):
     taken = lane.answer(HOT + b"cold" + HOT + b"good")
-    assert (taken.answers, taken.bytes, taken.rest) == ([], 0, Rest.UNCERTAIN)
+    assert taken == Taken([], 0, Rest.UNCERTAIN)
 
 
 def test_nothing_is_answered_that_arrives_with_something_uncertain(lane):
-    assert lane.answer(HOT + b"good" + b"GET") == ([], 0, Rest.UNCERTAIN)
+    assert lane.answer(HOT + b"good" + b"GET") == Taken([], 0, Rest.UNCERTAIN)
 
 
 def test_more_than_a_mebibyte_of_answers_is_not_made_at_once(lane):
     size = len(lane.answer(HOT + b"good").answers[0])
     few = (1 << 20) // size
     assert len(lane.answer((HOT + b"good") * few).answers) == few
-    assert lane.answer((HOT + b"good") * (few + 2)) == ([], 0, Rest.UNCERTAIN)
+    assert lane.answer((HOT + b"good") * (few + 2)) == Taken([], 0, Rest.UNCERTAIN)
 
 
 @pytest.mark.parametrize("cut", range(len(HOT), len(HOT) + 4))
@@ -218,3 +236,55 @@ def test_slow_answers_are_counted_where_they_belong(lane, monkeypatch):
     histogram = lane._counters.durations["/v1/activation", "POST", 200]
     assert histogram.counts[5] == 1
     assert histogram.total >= 0.002_01
+
+
+def test_a_request_that_redis_must_be_asked_for_ends_the_row(lane):
+    taken = lane.answer(HOT + b"good" + HOT + b"miss")
+    assert (len(taken.answers), taken.bytes, taken.rest) == (1, 2 * (len(HOT) + 4), Rest.WHOLE)
+    assert (taken.asked.question, taken.asked.route) == (QUESTION, "/v1/activation")
+
+
+def test_nobody_asks_redis_while_something_follows_or_requests_are_refused(lane):
+    assert lane.answer(HOT + b"miss" + HOT + b"good") == Taken([], 0, Rest.UNCERTAIN)
+    assert lane.answer(HOT + b"miss", free=False) == Taken([], 0, Rest.WHOLE)
+    assert lane.answer(HOT.replace(b"ep_token", b"ep_other") + b"miss") == Taken([], 0, Rest.WHOLE)
+
+
+def fetched(lane, *, closing=False, arrives=True):
+    async def fetch():
+        lane._service.arrives = asyncio.Event()
+        asking = asyncio.create_task(lane.fetch(lane.answer(HOT + b"miss").asked, lambda: closing))
+        await asyncio.sleep(0)
+        assert lane._counters.in_flight == (lane._service.defect is None)
+        if arrives:
+            lane._service.arrives.set()
+        else:
+            lane._deadlines.expire(time.monotonic() + 60)
+        return await asking
+
+    return asyncio.run(fetch())
+
+
+def test_an_answer_that_was_fetched_is_like_any_other(lane):
+    wire = fetched(lane)
+    assert wire == lane.answer(HOT + b"good").answers[0].replace(b'{"n":1}', b'{"n":2}')
+    assert seen(lane) == 2
+    assert lane._counters.in_flight == 0
+
+
+def test_the_last_answer_says_so(lane):
+    assert b"\r\nConnection: close\r\n" in fetched(lane, closing=True)
+
+
+def test_an_answer_that_takes_too_long_is_504(lane):
+    assert fetched(lane, arrives=False).startswith(b"HTTP/1.1 504 ")
+    assert (seen(lane, 504), lane._counters.in_flight) == (1, 0)
+
+
+def test_a_defect_is_500_and_is_logged_by_its_place(caplog):
+    lane = Lane(Answering(KeyError("ada@example.com")), Counters(), lambda: b"today", 100, Deadlines(10))
+    assert fetched(lane).startswith(b"HTTP/1.1 500 ")
+    assert (seen(lane, 500), lane._counters.in_flight) == (1, 0)
+    (record,) = caplog.records
+    assert record.__dict__["error"] == "KeyError"
+    assert "ada@example.com" not in caplog.text
