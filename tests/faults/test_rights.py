@@ -107,7 +107,7 @@ def test_fault_12_tracking_needs_no_flags(live: Rig):
             beats = live.stats.beats
             until(lambda: live.stats.beats >= beats + 2, 5, "heartbeats go on")  # noqa: B023
             changes_are_seen(live)
-    assert live.status.state == "live"
+    until(lambda: live.status.state == "live", 5, lambda: f"it is live: {live.status}")
     assert live.losses == 0
 
 
@@ -252,7 +252,7 @@ def test_fault_31_without_heartbeat_and_inspection_only_ttl_bounds_a_flush_and_t
     user.client.start()
     assert user.status.state == "unproven"
     assert "+config|get" in user.status.reason
-    assert user.cached()
+    until(user.cached, 5, "what is read stays for a moment")
     assert user.stops_hitting() <= user.bound
     user.write(QUIET)
     user.recovers()
@@ -290,7 +290,7 @@ def test_fault_31_without_heartbeat_and_inspection_only_ttl_bounds_a_swap_and_th
 def test_fault_31_a_chosen_heartbeat_of_pings_needs_no_right_to_write(user: Rig):
     grant(user, *without(*CANARY, "~edgeprofile:canary:*", CHANNELS[1]))
     user.begin(feed={"heartbeat": "ping", "verifyInterval": "200ms"})
-    assert user.status.state == "live"
+    until(lambda: user.status.state == "live", 5, lambda: f"it is live: {user.status}")
     with user.traffic():
         changes_are_seen(user)
         with user.history.excusing():

@@ -123,8 +123,7 @@ def test_stale_answers_are_marked_counted_and_end(make_client, redis_db):
     assert stale.age > 0
     assert client.stats().stale_served >= 1
     with pytest.raises(edgeprofile.RedisUnavailable):
-        until(lambda: client.get(*ADA) is None, 3, "it is no longer served")
-    assert stale.age < 2.5
+        until(lambda: client.get(*ADA) is None, 0.2 + 1.0, "it is no longer served")
 
 
 def test_without_permission_nothing_stale_is_served(make_client, redis_db):
