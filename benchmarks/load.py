@@ -36,8 +36,11 @@ class Load(msgspec.Struct, frozen=True):
 
 
 def generator() -> str:
-    """The generator's name for the report."""
-    return "wrk" if shutil.which("wrk") else "benchmarks.clients (asyncio; wrk is not on the path)"
+    """The generator's name, and its version if it tells, for the report."""
+    if not shutil.which("wrk"):
+        return "benchmarks.clients (asyncio; wrk is not on the path)"
+    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    return " ".join((said.stdout + said.stderr).split()[:2])
 
 
 def run(endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float) -> Load:

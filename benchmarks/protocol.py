@@ -34,8 +34,11 @@ class CannotMeasure(Exception):
     """The contender cannot do this here; its message is the reason that the report prints."""
 
 
-def serve(distributions: Iterable[str], **tasks: Task) -> None:
-    """Run the task that the first line of standard input names, until standard input ends."""
+def serve(distributions: Iterable[str], programs: Mapping[str, str] | None = None, **tasks: Task) -> None:
+    """Run the task that the first line of standard input names, until standard input ends.
+
+    The parent is told the versions of the distributions, and those of `programs`.
+    """
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -43,21 +46,23 @@ def serve(distributions: Iterable[str], **tasks: Task) -> None:
         channel.write(json.dumps(message) + "\n")
 
     try:
-        _run(tasks, distributions, say)
+        _run(tasks, lambda: versions(distributions) | dict(programs or {}), say)
     except CannotMeasure as reason:
         say({"absent": str(reason)})
     except Exception as error:  # noqa: BLE001  # whatever went wrong is the parent's to report
         say({"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
 
 
-def _run(tasks: Mapping[str, Task], distributions: Iterable[str], say: Callable[[Mapping[str, Any]], None]) -> None:
+def _run(
+    tasks: Mapping[str, Task], consists_of: Callable[[], dict[str, str]], say: Callable[[Mapping[str, Any]], None]
+) -> None:
     spec = json.loads(sys.stdin.readline())
     if "cpu" in spec:
         os.sched_setaffinity(0, {spec["cpu"]})
     if spec["task"] not in tasks:
         raise CannotMeasure(f"has no task {spec['task']!r}")
     with tasks[spec["task"]](spec) as measure:
-        say({"ready": True, "versions": versions(distributions)})
+        say({"ready": True, "versions": consists_of()})
         for line in sys.stdin:
             say(measure(json.loads(line)))
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ TITLE = "webdis, GET"
 REQUIRES = ()
 DISTRIBUTIONS = ()
 KEY = "webdis-answer"
+UNKNOWN = "of unknown version"
 
 
 @contextmanager
@@ -70,5 +71,13 @@ def _wait_for(port: int, seconds: float = 10.0) -> None:
             return
 
 
+def version() -> str:
+    """By Debian's package, for the program does not tell."""
+    query = ["dpkg-query", "--show", "--showformat", "${Version}", "webdis"]
+    with suppress(FileNotFoundError):
+        return subprocess.run(query, capture_output=True, text=True, check=False).stdout or UNKNOWN
+    return UNKNOWN
+
+
 if __name__ == "__main__":
-    serve(DISTRIBUTIONS, http=http)
+    serve(DISTRIBUTIONS, {"webdis": version()}, http=http)

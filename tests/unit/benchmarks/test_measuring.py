@@ -6,10 +6,10 @@ from itertools import chain, repeat
 
 import pytest
 
-from benchmarks import baseline, data, protocol, serving
+from benchmarks import baseline, data, load, protocol, serving
 from benchmarks.bench import FULL, QUICK, Bench, title
-from benchmarks.children import ContenderFailed
-from benchmarks.contenders import edgeprofile, redis_py
+from benchmarks.children import Child, ContenderFailed
+from benchmarks.contenders import edgeprofile, redis_py, webdis
 from benchmarks.figures import http, sidecar, staleness
 from benchmarks.load import Load
 from benchmarks.page.scales import around, decades, seconds
@@ -142,6 +142,38 @@ def test_a_server_of_ours_that_fails_under_load_fails_the_figure():
     with pytest.raises(ContenderFailed, match="2 of 302"):
         measure()
     assert not bench.result.missing
+
+
+@pytest.fixture
+def path(monkeypatch, tmp_path):
+    """A path on which stands what a test puts there."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def put(name, says):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\necho '{says}'\n")
+        program.chmod(0o755)
+
+    return put
+
+
+def test_programs_are_told_with_their_versions(path):
+    path("wrk", "wrk debian/4.1.0 [epoll] Copyright (C) somebody")
+    path("dpkg-query", "0.1.9-1.1")
+    assert load.generator() == "wrk debian/4.1.0"
+    assert webdis.version().strip() == "0.1.9-1.1"
+
+
+@pytest.mark.usefixtures("path")
+def test_without_them_that_is_told():
+    assert "wrk is not on the path" in load.generator()
+    assert webdis.version() == webdis.UNKNOWN
+
+
+def test_a_contender_tells_the_versions_of_its_programs():
+    with Child("tests.support.contender", {"task": "echo"}) as child:
+        assert child.wait_ready().versions["program"] == "1.2"
+        assert child.ask({"a": 1}) == {"a": 1}
 
 
 def test_a_peer_that_cannot_do_it_says_so():
