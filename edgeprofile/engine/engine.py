@@ -494,7 +494,7 @@ class Engine:
         return fill
 
 
-_FAIR_SHARE: Final = 0.9
+_FAIR_SHARE: Final = 0.5  # of limits.timeout: who began anew elsewhere, or got a turn late, has less than all of it
 _LAST_WORDS: Final = 5.0
 """Seconds that the interpreter's exit waits for a client that is being closed."""
 _SWEEP_EVERY: Final = 0.5
