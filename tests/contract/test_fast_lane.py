@@ -175,11 +175,99 @@ def test_both_ways_answer_alike(sidecars, stream):
 def test_good_requests_are_answered_however_they_arrive(sidecars, stream, places):
     """Refusals are left out: whether one ends the connection depends on how much of its body has arrived."""
     data = b"".join(head(ask(value)) + ask(value) for value in stream)
-    bounds = sorted({0, len(data), *(place % len(data) for place in places)})
-    pieces = [data[start:end] for start, end in itertools.pairwise(bounds)]
+    pieces = cut(data, places)
     fewer, more = (alike(exchange(sidecar, pieces)) for sidecar in sidecars)
     assert fewer == more
     assert fewer.count(b"HTTP/1.1 200 OK") == len(stream)
+
+
+JSON = b"Content-Type: application/json"
+
+
+def wellformed(body, *lines, request=b"POST /v1/activation HTTP/1.1"):
+    return head(body, JSON, *lines, request=request) + body
+
+
+MIXED = {
+    "hot": wellformed(ask()),
+    "hot, other": wellformed(ask("bob")),
+    "hot, absent": wellformed(ask("nobody")),
+    "hot, v2": wellformed(ask(), request=b"POST /v2/activation HTTP/1.1"),
+    "hot, more headers": wellformed(ask(), b"User-Agent: x", b"Accept: */*", b"Connection: keep-alive"),
+    "past the lane": wellformed(ask(), b"X-Request-Id: 7"),
+    "past the lane, unchanged": wellformed(ask(), b"If-None-Match: *"),
+    "past the lane, query": wellformed(ask(), request=b"POST /v1/activation?x HTTP/1.1"),
+    "by URL": head(b"", request=b"GET /v2/profiles/user/email/ada HTTP/1.1"),
+    "flawed": wellformed(b"{}"),
+    "no JSON": wellformed(b"not JSON"),
+    "no such destination": wellformed(ask(destination="3Other")),
+    "a request in a body": wellformed(head(ask("bob")) + ask("bob")),
+}
+"""Requests that keep the connection open, however much of them has arrived when they are answered."""
+
+
+def cut(data, places):
+    bounds = sorted({0, len(data), *(place % len(data) for place in places)})
+    return [data[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+@EXAMPLES
+@given(
+    names=st.lists(st.one_of(st.just("hot"), st.sampled_from(sorted(MIXED))), min_size=1, max_size=12),
+    places=st.lists(st.integers(0, 10_000), max_size=12),
+)
+def test_hot_and_other_requests_in_a_row_are_answered_alike_wherever_they_are_cut(sidecars, names, places):
+    pieces = cut(b"".join(MIXED[name] for name in names), places)
+    quick, slow = (alike(exchange(sidecar, pieces)) for sidecar in sidecars)
+    assert quick == slow
+    assert quick.count(b"HTTP/1.1 ") == len(names) + 1
+
+
+@EXAMPLES
+@given(names=st.lists(st.sampled_from(sorted(MIXED.keys() - {"past the lane, unchanged"})), min_size=1, max_size=12))
+def test_hot_and_other_requests_in_turn_are_answered_alike(sidecars, names):
+    quick, slow = (
+        [alike(answer) for answer in conversation(sidecar, (MIXED[name] for name in names))] for sidecar in sidecars
+    )
+    assert quick == slow
+    assert len(quick) == len(names)
+
+
+@pytest.mark.parametrize("names", [("hot", "hot"), ("hot", "past the lane", "hot"), ("by URL", "hot", "flawed", "hot")])
+def test_a_cut_at_any_byte_changes_nothing(sidecars, names):
+    data = b"".join(MIXED[name] for name in names)
+    whole = alike(exchange(sidecars[1], [data]))
+    assert whole.count(b"HTTP/1.1 ") == len(names) + 1
+    for place in range(1, len(data)):
+        assert alike(exchange(sidecars[0], [data[:place], data[place:]])) == whole, place
+
+
+def test_a_change_is_in_the_very_next_answer(sidecars):
+    for sidecar in sidecars:
+        profiles = sidecar.sidecar._offline._profiles
+        with connect(sidecar.address()) as connection:
+            for number in range(50):
+                profiles.put("user", "email", "ada", {"m": {"a": number}})
+                for _ in range(3):
+                    connection.sendall(MIXED["hot"])
+                    body = one_answer(connection).rpartition(b"\r\n\r\n")[2]
+                    assert json.loads(body)["data"] == {"m": {"a": number}}
+            profiles.put("user", "email", "ada", PROFILES["user"]["email"]["ada"])
+
+
+def test_the_same_bytes_again_are_not_read_again(sidecars):
+    quick, slow = (sidecar.sidecar._listener.server.lane for sidecar in sidecars)
+    assert slow is None
+    with connect(sidecars[0].address()) as connection:
+        for _ in range(5):
+            connection.sendall(MIXED["hot"])
+            one_answer(connection)
+        heads, quick._heads = quick._heads, None
+        try:
+            connection.sendall(MIXED["hot"])
+            assert one_answer(connection).startswith(b"HTTP/1.1 200 OK\r\n")
+        finally:
+            quick._heads = heads
 
 
 def test_the_lane_is_taken(sidecars):
