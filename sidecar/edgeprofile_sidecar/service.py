@@ -209,6 +209,7 @@ class Service:
         source, lookups = self._tokens, self._counters.lookups
         now = time.monotonic()  # first: what passes between the two clocks makes the end earlier, never later
         tokens, today = source.current, time.time()
+        edition = tokens.edition
         grant = tokens.admit((authorization,), today)
         if isinstance(grant, Denial) or activation.check(asked, grant, self._destinations) is not asked:
             return None
@@ -220,7 +221,7 @@ class Service:
         outcome = "hit" if found.found else "negative"
 
         def gives(now: float) -> bool:
-            if now < until and source.current is tokens and serves(now):
+            if now < until and source.current.edition is edition and serves(now):
                 lookups[outcome] += 1
                 return True
             return False

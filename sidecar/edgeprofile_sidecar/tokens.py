@@ -84,9 +84,11 @@ class Tokens:
     """All tokens of a file, found by the fingerprint of what a caller presents.
 
     ``everybody`` is what a token permits that is not among them; nothing, unless there is nothing to protect.
+    ``edition`` tells these tokens from any others: kept in their place, it keeps nothing of them.
     """
 
     def __init__(self, tokens: Iterable[Token] = (), *, everybody: Grant | None = None) -> None:
+        self.edition = object()
         self._everybody = everybody
         self._grants = {grant.digest: grant for grant in map(Grant, tokens)}
         self._recent = Recent[str, Grant](_REMEMBERED)

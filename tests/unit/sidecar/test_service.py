@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import weakref
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -185,6 +186,15 @@ def test_an_answer_stands_until_its_token_ends_or_other_tokens_count(clock):
     assert not found.gives(10.1)
     clock.today = 1_000.5
     assert made.standing("Bearer all", BODY) is None
+
+
+def test_an_answer_that_stood_keeps_no_tokens_that_count_no_more():
+    tokens = SimpleNamespace(current=Tokens([token("all")]))
+    found = standing(Service(Source({ADA: b"{}"}), tokens, frozenset({"2Dest"}), Counters()))
+    old = weakref.ref(tokens.current)
+    tokens.current = Tokens([token("all")])
+    assert old() is None
+    assert not found.gives(0.0)
 
 
 @pytest.mark.parametrize(
