@@ -22,6 +22,7 @@ from edgeprofile_sidecar.answers import (
 from edgeprofile_sidecar.dates import HttpDate
 from edgeprofile_sidecar.lane import Rest
 from edgeprofile_sidecar.logs import origin
+from edgeprofile_sidecar.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -90,7 +91,9 @@ class Connection(web.RequestHandler):
         "_streaming",
         "_unread",
         "_unread_since",
+        "_upgrades",
         "answered",
+        "overrun",
     )
 
     def __init__(self, server: Server, **options: Any) -> None:
@@ -105,6 +108,9 @@ class Connection(web.RequestHandler):
         self._arriving_since = 0.0
         self._unread = 0
         self._unread_since = 0.0
+        self._upgrades = Upgrades()
+        self.overrun = False
+        """Whether something that came was dropped, or may have been: the next answer has to be the last."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many: then say so and end."""
@@ -132,6 +138,8 @@ class Connection(web.RequestHandler):
                 return
         if data and not (self._busy or self._arriving_since):
             self._arriving_since = self._server.clock()
+        if data and not self._streaming:
+            self.overrun = self.overrun or self._upgrades.followed(data)
         super().data_received(data)
 
     def _overtake(self, lane: Lane, data: bytes) -> bytes:
@@ -239,6 +247,7 @@ class Connection(web.RequestHandler):
         """The answer is complete; the bytes that came meanwhile were the request's own body, or count from now."""
         self._busy = self._streaming = False
         self._arriving_since = 0.0
+        self._upgrades.answered()
 
     def refuse(self, answer: Answer) -> None:
         """Send an answer that nobody asked for, and close the connection."""

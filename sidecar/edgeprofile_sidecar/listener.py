@@ -172,7 +172,8 @@ class Listener:
             _access.info("request", extra={**facts, "seconds": round(seconds, 6)})
 
     def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes, *, close: bool) -> Reply:
-        close = close or self.server.closing or not request.keep_alive or not request.content.is_eof()
+        overrun = cast("Connection", request.protocol).overrun
+        close = close or overrun or self.server.closing or not request.keep_alive or not request.content.is_eof()
         more = CLOSE if close else b"" if request.version >= HttpVersion11 else KEEP_ALIVE
         if self._cors is not None:
             more += self._cors.headers(request.headers.get(ORIGIN))

@@ -260,6 +260,44 @@ def test_an_idle_connection_outlives_the_bound_of_a_head(raw, sidecar):
     assert number_in(answers.next()) == 8
 
 
+# Other protocols
+
+H2C = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "Upgrade: h2c")
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one_and_goes_on(raw):
+    answers = Answers(raw)
+    for lines in (H2C, (), H2C):
+        raw.sendall(whole(7, *lines))
+        status, headers, form = answers.next()
+        assert (number_in((status, headers, form)), headers.get("Connection")) == (7, None)
+    raw.sendall(head(f"Content-Length: {len(body(8))}", *H2C))
+    raw.sendall(body(8))
+    assert number_in(answers.next()) == 8
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("cut", [0, 20, 150, 260, 300])
+def test_what_comes_behind_such_a_request_is_answered_or_has_to_be_sent_again(raw, before, cut):
+    """The parser drops it: no later answer may be taken for its own."""
+    sent = whole(6) * before + whole(7, *H2C) + whole(8)
+    for part in filter(None, (sent[:cut], sent[cut:])):
+        raw.sendall(part)
+    raw.settimeout(5)
+    answers = Answers(raw)
+    wanted = [6] * before + [7, 8]
+    for number in wanted:
+        answer = answers.next()
+        assert number_in(answer) == number
+        if answer[1].get("Connection") == "close":
+            break
+    else:
+        raw.sendall(whole(9))
+        assert number_in(answers.next()) == 9
+        return
+    assert answers.ended()
+
+
 # What is no HTTP
 
 

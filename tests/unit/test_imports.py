@@ -38,6 +38,7 @@ PURE = (
     "edgeprofile_sidecar.openapi",
     "edgeprofile_sidecar.recent",
     "edgeprofile_sidecar.schemas",
+    "edgeprofile_sidecar.upgrades",
     "edgeprofile_sidecar.selection",
     "edgeprofile_sidecar.targets",
     "edgeprofile_sidecar.tokens",
