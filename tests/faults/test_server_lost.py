@@ -67,7 +67,7 @@ def test_fault_10_lookups_end_by_their_deadline_and_nothing_is_cleared_when_the_
         assert clock.seconds < 0.7
     until(live.hit, 5, "the entry is served again, and was not read again")
     assert live.losses == 0, live.stats.feed_losses
-    assert traffic.errors.keys() <= {"LookupTimeout", "RedisUnavailable"}
+    assert traffic.errors.keys() <= {"CircuitOpen", "LookupTimeout", "RedisUnavailable"}
 
 
 def test_fault_10_nothing_is_cleared_by_a_script_longer_than_the_bound(live: Rig):
