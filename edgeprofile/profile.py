@@ -44,6 +44,8 @@ def encode_hash(fields: Sequence[bytes]) -> Encoded:
 
     Models whose names differ only in bytes that are no UTF-8 share one name afterwards; the last of them is served.
     """
+    if len(fields) == 2 and _is_json(fields[1]):
+        return Encoded(b"{%b:%b}" % (_name(fields[0]), fields[1]))
     members: dict[bytes, bytes] = {}
     broken: list[str] = []
     for name, text in zip(fields[::2], fields[1::2], strict=True):

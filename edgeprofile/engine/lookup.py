@@ -80,14 +80,17 @@ class Lookups:
 
     def read(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a thread. ``deadline`` is on the engine's clock. Raises the `ServiceError` family."""
-        return self._read(identity, deadline, counts=True)
+        outcome = self._try(identity, deadline, counts=True)
+        return outcome if isinstance(outcome, Answer) else self._read_on(identity, deadline, outcome)
 
-    def _read(self, identity: Identity, deadline: float, *, counts: bool) -> Answer:
-        """Try until there is an answer, or no time, or no sense in it; ``counts``: the lookup is not counted yet."""
+    def _read(self, identity: Identity, deadline: float) -> Answer:
+        """One profile whose lookup is counted already."""
+        return self._read_on(identity, deadline, self._try(identity, deadline, counts=False))
+
+    def _read_on(self, identity: Identity, deadline: float, outcome: Answer | EdgeProfileError) -> Answer:
+        """Try again after a first outcome, until there is an answer, or no time, or no sense in it."""
         attempt = 0
         while True:
-            outcome = self._try(identity, deadline, counts=counts)
-            counts = False
             if isinstance(outcome, Redirected) and outcome.ask:
                 outcome = self._ask_there(identity, outcome, deadline)
             if isinstance(outcome, Answer):
@@ -97,6 +100,7 @@ class Lookups:
             if pause is None:
                 return self._stale_or_raise(identity, outcome)
             time.sleep(pause)
+            outcome = self._try(identity, deadline, counts=False)
 
     def read_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a thread; the misses of one node share a round trip, all nodes work at once."""
@@ -110,7 +114,7 @@ class Lookups:
             outcomes = [(plan.identity, self._thread_outcome(plan, deadline)) for plan in plans]
         finally:
             self._leave(plans)
-        return [out if isinstance(out, Answer) else self._read(who, deadline, counts=False) for who, out in outcomes]
+        return [out if isinstance(out, Answer) else self._read(who, deadline) for who, out in outcomes]
 
     async def aread(self, identity: Identity, deadline: float) -> Answer:
         """One profile, for a task; as `read`."""

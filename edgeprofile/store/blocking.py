@@ -155,7 +155,7 @@ class BlockingWire:
             if not call.leads:
                 return
             call.leads = False
-            heir = next((c for c in (*self._in_flight, *self._queue) if not c.abandoned and not c.done), None)
+            heir = self._heir() if self._in_flight or self._queue else None
             self._led = heir is not None
             if heir is not None:
                 heir.leads = True
@@ -167,14 +167,19 @@ class BlockingWire:
         if connection is not None:
             connection.close()
 
+    def _heir(self) -> _Call | None:
+        return next((c for c in (*self._in_flight, *self._queue) if not c.abandoned and not c.done), None)
+
     def _send_queued(self, deadline: float) -> None:
         connection = self._connection(deadline)
         now = time.monotonic()
         if now >= deadline:  # before anything counts as in flight: a command never written would take another's reply
             raise _TooLate
         with self._mutex:
-            batch = [call for call in self._queue if not call.abandoned]
+            batch = list(self._queue)
             self._queue.clear()
+            if len(batch) > 1 or (batch and batch[0].abandoned):
+                batch = [call for call in batch if not call.abandoned]
             if not batch:
                 return
             if self._witness.serial != self._vouched:
@@ -214,8 +219,9 @@ class BlockingWire:
                 return False
             call.replies = replies
             call.done = True
-            self._in_flight.popleft()
-        call.rouse()
+            self._in_flight.clear()
+        if call.wake is not None:
+            call.rouse()
         return True
 
     def _took(self, data: bytes) -> bytes:

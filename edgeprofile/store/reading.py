@@ -152,7 +152,8 @@ class Reading:
         """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
         form = ask.form
         step = len(form.shapes)
-        for start, key in zip(range(0, len(replies), step), ask.keys, strict=True):
+        for number, key in enumerate(ask.keys):
+            start = number * step
             value = replies[start]
             if isinstance(value, ErrorReply):
                 raise refusal(value, node, doing=self._command, rule=self._rule)
@@ -169,15 +170,15 @@ class Reading:
 
     def _present(self, value: Any, ttl: float, field_ttls: Any, form: _Form, node: str) -> Found:
         try:
-            encoded = self._encode(value)
+            text, broken = self._encode(value)
         except (AttributeError, TypeError, ValueError) as error:
             raise ProtocolViolation(f"{node} answered {self._command} with what is no value", node=node) from error
-        if encoded.broken:
-            self._unreadable(encoded.broken)
+        if broken:
+            self._unreadable(broken)
         self._models(self._names(value))
         if field_ttls != form.ttls:
             ttl = min(ttl, self._least(field_ttls, form.fields, value[::2], node))
-        return Found(encoded.json, ttl)
+        return Found(text, ttl)
 
     def _complete(self, found: Found, value: Any, key: bytes, form: _Form) -> Found | Unasked:
         if not self.field_ttls or form.known.issuperset(value[::2]):
