@@ -40,6 +40,7 @@ FURTHER: dict[str, Figure] = {
     "synced": ("Lookups during a full sync", workloads.synced),
     "collector": ("Pauses of the garbage collector", collector.measure),
     "growth": ("A hit among more and more entries", further.growth),
+    "various": ("Many cached profiles over HTTP", sidecar.various),
     "missing": ("Profiles over HTTP, none of them cached", sidecar.missing),
     "wide": ("A hot profile over HTTP, more connections", sidecar.wide),
     "half": ("Latency over HTTP below saturation", sidecar.half),

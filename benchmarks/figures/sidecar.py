@@ -1,4 +1,4 @@
-"""Profiles over HTTP, one server process: a hot one, all of them missing the cache, and latency below saturation."""
+"""Profiles over HTTP, one server process: one or many from the cache, all of them missing it, and latency below saturation."""
 
 from benchmarks import load, servers
 from benchmarks.bench import Bench, server_spec, title
@@ -25,6 +25,7 @@ LARGE = {"feast": "half a gigabyte to install, so in full runs only"}
 CONNECTIONS = 16
 MANY = 64
 PROFILES = 20_000
+VARIOUS = 5_000  # different ids, far more than whole requests are remembered, and all of them cached
 MISSED = 20_000  # different ids, far more than the cache may hold
 TINY = {"cache": {"maxBytes": "1MiB"}}
 
@@ -61,6 +62,26 @@ def _peers(bench: Bench) -> list[str]:
     for name, reason in large.items():
         bench.miss(title(name), reason)
     return [name for name in PEERS if name not in large]
+
+
+def various(bench: Bench) -> None:
+    """Many profiles in turn, all of them cached."""
+    with servers.valkey() as server:
+        servers.fill(server, VARIOUS)
+        with bench.contenders([FLOOR, BARE, PLAIN, OURS], "http", **server_spec(server)) as present:
+            endpoints = http.ready(bench, present, CONNECTIONS)
+
+            def run(name: str) -> Load:
+                return _load(bench, endpoints[name], VARIOUS)
+
+            if OURS in endpoints:
+                run(OURS)  # which fills the cache
+            loads = http.interleaved(bench, list(endpoints), run, "various")
+    rates = _rates(loads)
+    for name in (FLOOR, BARE, PLAIN):
+        if OURS in rates and name in rates:
+            what = f"sidecar, {VARIOUS:,} cached profiles in turn, {CONNECTIONS} connections"
+            bench.add(times_the_rate(what, rates[OURS], rates[name], None, title(name)))
 
 
 def missing(bench: Bench) -> None:
