@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from edgeprofile_sidecar import activation
 from edgeprofile_sidecar.activation import Question, answer, check, read
 from edgeprofile_sidecar.answers import INVALID_DESTINATION, UNAUTHORIZED, Answer
 from edgeprofile_sidecar.members import Flawed, Unreadable
@@ -67,6 +68,48 @@ def test_every_text_is_read_and_echoed(entity, destination, id_type, value, asci
         value,
     )
     assert echoed(question) == {"entity": entity, "id": {"type": id_type, "value": value}, "data": {}}
+
+
+PIECE = st.sampled_from(
+    [
+        *'{}[]":, \\é\x00',
+        "\\u0061",
+        '"entity"',
+        '"destinationId"',
+        '"id"',
+        '"type"',
+        '"value"',
+        '"user"',
+        '""',
+        "7",
+        "null",
+    ]
+)
+
+
+@given(
+    st.one_of(
+        st.lists(PIECE, max_size=24).map("".join),
+        st.tuples(st.integers(0, 100), st.integers(0, 8), st.lists(PIECE, max_size=3).map("".join)).map(
+            lambda cut: body().decode()[: cut[0]] + cut[2] + body().decode()[sum(cut[:2]) :]
+        ),
+    )
+)
+def test_the_quick_way_to_read_finds_what_the_other_finds(sent):
+    plain = activation._read_plain(sent.encode())
+    assert plain is None or plain == activation._read_any(sent.encode(), {})
+
+
+def test_most_bodies_are_read_the_quick_way():
+    assert activation._read_plain(body()) == read(body())
+    for other in (
+        body(id={"type": "email", "value": 7}),
+        body(extra=1),
+        body(entity=""),
+        body(entity="é"),
+        b"[" * 9_000,
+    ):
+        assert activation._read_plain(other) is None
 
 
 @pytest.mark.parametrize(
