@@ -54,6 +54,8 @@ _MOST_AT_ONCE: Final = 1 << 20
 _DIGITS: Final = 7
 _FASTEST: Final = BOUNDS[0]
 _REMEMBERED: Final = 1_024
+_LARGEST_KNOWN: Final = 512
+"""Bytes of a body; with the longest head and the largest answer that stands it bounds what is kept to ten megabytes."""
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -184,7 +186,7 @@ class Lane:
             answers.append(wire)
             written += len(wire)
             tally.append((head.route, monotonic() - begun))
-            if position == 0 and after == len(data):
+            if position == 0 and after == len(data) and head.length <= _LARGEST_KNOWN:
                 self._remember(data, head, end)
             position = after
         if rest is Rest.UNCERTAIN:

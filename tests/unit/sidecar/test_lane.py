@@ -111,7 +111,7 @@ class Answering:
     def at_once(self, authorization, body):
         if authorization != "Bearer ep_token":
             return None
-        return Answer(200, b'{"n":1}') if body == b"good" else QUESTION if body == b"miss" else None
+        return Answer(200, b'{"n":1}') if body.strip() == b"good" else QUESTION if body == b"miss" else None
 
     def standing(self, authorization, body):
         assert (authorization, body) == ("Bearer ep_token", b"good")
@@ -219,6 +219,15 @@ def test_only_what_was_answered_here_and_alone_is_known_again(lane):
     lane.answer(HOT + b"good", free=False)
     assert lane.again(HOT + b"good") is None
     assert not lane._known
+
+
+def test_a_large_body_is_answered_and_not_kept(lane):
+    lane._max_body = 1_000
+    for size, kept in ((512, True), (513, False)):
+        body = b" " * (size - 4) + b"good"
+        data = HOT.replace(b"Content-Length: 4", b"Content-Length: %d" % size) + body
+        assert lane.answer(data).bytes == len(data)
+        assert (data in lane._known) is kept
 
 
 def test_what_is_known_is_bounded(lane):
