@@ -1,8 +1,11 @@
 """The proxy does each fault to the connections it is told to, and nothing to the others."""
 
+import asyncio
+import gc
 import socket
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -365,6 +368,21 @@ def test_commands_through_many_connections_at_once(proxy, connect):
         thread.join()
     assert len(done) == 8
     assert len(proxy.data.seen("GET", "k")) == 8 * 51
+
+
+def test_who_comes_in_at_the_moment_of_its_end_is_not_forgotten(upstream):
+    gate = threading.Event()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        proxy = Proxy(upstream.host, upstream.port)
+        proxy._loop.call_soon_threadsafe(gate.wait)
+        with socket.create_connection((proxy.host, proxy.port), 10):
+            ending = asyncio.run_coroutine_threadsafe(proxy._shut(), proxy._loop)
+            gate.set()
+            ending.result(10)
+        proxy.close()
+        gc.collect()
+    assert not caught, [str(each.message) for each in caught]
 
 
 def test_closing_resets_everybody_and_leaves_nothing(upstream):

@@ -275,8 +275,8 @@ class Proxy:
         self.data, self.feed, self.replica = (self.groups[kind] for kind in ("data", "feed", "replica"))
         self._target = (host, port)
         self._tls, self._server_tls = tls, server_tls
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._listener: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
         self._thread.start()
@@ -342,13 +342,26 @@ class Proxy:
                 await self._listen()
 
     async def _listen(self) -> None:
+        """Not by an asyncio server: one that is closed leaks the connections that it is about to accept."""
         if self._listener is None:
-            self._listener = await self._loop.create_server(self._client, self.host, self.port, ssl=self._tls)
+            self._listener = socket.create_server((self.host, self.port), backlog=100)
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._accept, self._listener)
 
     def _unlisten(self) -> None:
         if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            accepted, _ = listener.accept()
+        except OSError:  # it has gone again
+            return
+        accepted.setblocking(False)
+        taking = self._task(self._loop.connect_accepted_socket(self._client, accepted, ssl=self._tls))
+        taking.add_done_callback(lambda done: _release(done, accepted))
 
     def _client(self) -> _Side:
         connection = Connection(self)
@@ -365,10 +378,11 @@ class Proxy:
         except OSError:
             connection.end(Ending.RST)
 
-    def _task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _shut(self) -> None:
         self._unlisten()
@@ -379,6 +393,12 @@ class Proxy:
         for connection in self.accepted:
             connection.end(Ending.RST)
         await asyncio.sleep(0)  # transports close in the next turn of the loop
+
+
+def _release(taking: asyncio.Task[Any], accepted: socket.socket) -> None:
+    """Close an accepted socket that came to be nobody's: its handshake failed, or the proxy ended."""
+    if taking.cancelled() or taking.exception() is not None:
+        accepted.close()
 
 
 def _close(side: asyncio.Transport, sock: socket.socket, how: Ending) -> None:
