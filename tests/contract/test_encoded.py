@@ -21,7 +21,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture
 def client(redis_db: Server, runner: asyncio.Runner) -> Iterator[AsyncClient]:
-    made = AsyncClient(configuration(redis_db.address, cache={"staleIfError": "60s", "maxStaleness": "100ms"}))
+    made = AsyncClient(configuration(redis_db.address, cache={"staleIfError": "60s", "maxStaleness": "5s"}))
     runner.run(made.start())
     yield made
     runner.run(made.close())

@@ -28,7 +28,7 @@ BOUND = 0.5
 
 
 def settings(address: str, *, limits: dict[str, str] | None = None, **config: Any) -> dict[str, Any]:
-    limits = {"connectTimeout": "500ms", **(limits or {})}
+    limits = {"connectTimeout": "500ms", "timeout": "5s", **(limits or {})}
     return configuration(address, config=config, cache={"maxStaleness": f"{BOUND}s"}, limits=limits)
 
 

@@ -90,7 +90,7 @@ def test_fault_19_a_field_that_goes_while_its_ttl_is_asked_for_is_not_kept(field
     caller = fields.caller(kind)
     caller.call("get", "user", "email", "warm")
     connection = fields.carrier("warm")
-    field_ttl(fields, 150, "unseen")
+    field_ttl(fields, 400, "unseen")
     connection.hold(TO_CLIENT)
     lookup = caller.ask("get", "user", "email", QUIET, timeout=10)
     until(lambda: connection.pipes[TO_CLIENT].waiting, 5, "the first answer is there")
