@@ -19,10 +19,10 @@ OTHER = {"threads": "tasks", "tasks": "threads"}
 
 @pytest.fixture
 def live(make_rig, redis_db) -> Rig:
-    """Its bound is one that a busy machine keeps: a fetch that has been out for longer is joined by nobody."""
+    """What it waits for a busy machine keeps: who comes later joins no fetch, and finds a held connection given up."""
     rig = make_rig(redis_db, bound=5.0)
     rig.write(COLD)
-    rig.begin()
+    rig.begin(limits={"timeout": "5s"})
     return rig
 
 
