@@ -453,10 +453,9 @@ class Engine:
             node.keeper.fail(fill)
             return result
         node.breaker.succeeded()
-        raw = result.raw
-        if raw is None:
+        if result.raw is None:
             counters.absent[fill.identity.destination] += 1
-        return Answer(raw, fill.sent, node.keeper.store(fill, result, now, random.random()))  # noqa: S311 (jitter)
+        return Answer(result.raw, fill.sent, node.keeper.store(fill, result, now, random.random()))  # noqa: S311 (jitter)
 
     def _judge(self, node: Node, fill: Fill, result: EdgeProfileError, now: float) -> None:
         """Tell the circuit breaker; a caller in a hurry, or a connection that ended, says nothing about the server."""

@@ -28,7 +28,7 @@ BOUND = 0.5
 
 
 def settings(address: str, *, limits: dict[str, str] | None = None, **config: Any) -> dict[str, Any]:
-    limits = {"connectTimeout": "500ms", "timeout": "5s", **(limits or {})}
+    limits = {"connectTimeout": "2s", "timeout": "5s", **(limits or {})}
     return configuration(address, config=config, cache={"maxStaleness": f"{BOUND}s"}, limits=limits)
 
 
@@ -170,7 +170,8 @@ def test_fault_39_a_certificate_that_expires_while_it_is_in_use_is_named(make_cl
 @pytest.mark.parametrize("trusted", ["another authority", "the system's"])
 def test_fault_39_an_unknown_authority_is_named_and_the_option_with_it(make_client, tls, others, trusted):
     theirs = others.authority.read_text() if trusted == "another authority" else ""
-    client = make_client(settings(tls.server.address, secure=True, caCertificate=theirs))
+    limits = {"connectTimeout": "5s"}
+    client = make_client(settings(tls.server.address, limits=limits, secure=True, caCertificate=theirs))
     with pytest.raises(RedisUnavailable, match=r"authority that is not trusted here.*caCertificate"):
         client.get("user", "email", "ada")
     with pytest.raises(RedisUnavailable, match="caCertificate"):
@@ -192,7 +193,7 @@ def after(seconds: float, then: Callable[[], Any]) -> Any:
 
 
 def test_fault_39_a_plain_server_is_named_where_tls_is_configured(make_client, redis_db):
-    client = make_client(settings(redis_db.address, secure=True))
+    client = make_client(settings(redis_db.address, limits={"connectTimeout": "500ms"}, secure=True))
     with pytest.raises(RedisUnavailable, match="is `secure` right for this port"):
         client.get("user", "email", "ada")
     until(lambda: "is `secure` right" in client.status()["2Dest"].reason, 5, "the feed says it, too")
