@@ -14,9 +14,10 @@ from benchmarks.page import pictures, sections
 from benchmarks.page.__main__ import CHARTS
 from benchmarks.page.sections import Section
 from benchmarks.report import Report
+from docs.blocks import replaced
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->"
+BLOCK = "benchmarks"
 SHOWN = (sections.LATENCY, sections.HTTP, sections.STALENESS, sections.MEMORY)
 _WHAT = {"full": "Full run", "quick": "Quick run"}
 
@@ -28,9 +29,7 @@ def block(found: Report, charts: Path = CHARTS) -> str:
 
 def written(readme: str, found: Report, charts: Path = CHARTS) -> str:
     """The README with the block of this run."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + block(found, charts) + END + after
+    return replaced(readme, BLOCK, block(found, charts))
 
 
 def _note(found: Report) -> Iterator[str]:

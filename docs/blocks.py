@@ -19,14 +19,19 @@ def bring(page: Path, blocks: Mapping[str, str], *, check: bool) -> int:
     before = page.read_text(encoding="utf-8")
     after = before
     for name, text in blocks.items():
-        after = _replaced(after, name, text)
+        after = replaced(after, name, text)
     if check:
         return int(before != after)
     page.write_text(after, encoding="utf-8")
     return 0
 
 
-def _replaced(page: str, name: str, text: str) -> str:
+def replaced(page: str, name: str, text: str) -> str:
+    """The page with the text between the block's marks.
+
+    Raises:
+        LookupError: The page lacks the block.
+    """
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     replaced, found = block.subn(lambda marks: marks[1] + text + marks[2], page)
     if not found:
