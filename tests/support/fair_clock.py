@@ -5,30 +5,17 @@ with FairClock() as clock:
     assert clock.seconds < 0.5
 """
 
-import threading
-from types import TracebackType
-from typing import Self
+from tests.support.background import Background
 
 _TICK = 0.01  # seconds
 
 
-class FairClock:
+class FairClock(Background):
     """Counts the short sleeps of a thread of its own: who gets no turn in time does not wake from them in time."""
 
     def __init__(self) -> None:
+        super().__init__("fair clock")
         self._ticks = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fair clock")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     @property
     def seconds(self) -> float:

@@ -9,18 +9,17 @@ history.check(bound=1.0).raise_if_any()
 """
 
 import json
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from math import inf
-from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import redis
 
+from tests.support.background import Background
 from tests.support.history import ABSENT, Interval, Read, Report, Write, check
 
 T = TypeVar("T")
@@ -230,7 +229,7 @@ class History:
             entry.acknowledged = now
 
 
-class Writer:
+class Writer(Background):
     """A thread that writes new versions of some keys in turn until the block ends; failures are counted and survived.
 
     Attributes:
@@ -250,22 +249,11 @@ class Writer:
             rate: Writes a second, all keys together.
             delete_every: With n, every nth write is a deletion; 0 for none.
         """
+        super().__init__("history writer")
         self.writes = 0
         self.errors: Counter[str] = Counter()
         self._history, self._client, self._keys = history, client, keys
         self._pause, self._delete_every = 1 / rate, delete_every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="history writer")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def _run(self) -> None:
         due = time.monotonic()
