@@ -13,6 +13,7 @@ import pytest
 
 from edgeprofile.engine import inspector
 from tests.support.faults import TO_CLIENT
+from tests.support.processes import halt
 from tests.support.reading_process import ReadingProcess
 from tests.support.rig import NAMES, QUIET, Rig, key_of, sized
 from tests.support.wait import until
@@ -21,7 +22,7 @@ from tests.support.wait import until
 @contextmanager
 def stopped(process: ReadingProcess):
     """SIGSTOP: nothing of ours runs, and the clock goes on."""
-    os.kill(process.pid, signal.SIGSTOP)
+    halt(process.pid)
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from edgeprofile.demo import calls, changes, people, server, settings, sidecar, 
 from edgeprofile.demo.errors import DemoError
 from edgeprofile.demo.processes import Household
 from edgeprofile.demo.wire import Wire
+from tests.support.processes import halt
 from tests.support.wait import until
 
 LASTING = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)"]
@@ -56,7 +57,7 @@ def test_children_end_with_the_household():
 def test_a_child_that_does_not_listen_is_killed(house, monkeypatch):
     monkeypatch.setattr("edgeprofile.demo.processes._PATIENCE", 0.0)
     child = house.spawn("deaf", LASTING)
-    os.kill(child.process.pid, signal.SIGSTOP)
+    halt(child.process.pid)
     house.end(child)
     assert child.process.returncode == -signal.SIGKILL
 

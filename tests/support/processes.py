@@ -7,6 +7,7 @@ exec, which deadlocks in threaded programs, and fires already when the starting 
 
 import atexit
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -85,3 +86,9 @@ def reap(child: subprocess.Popen[bytes]) -> int:
     _watch().tell(f"-{child.pid}")
     _guarded.discard(child.pid)
     return code
+
+
+def halt(pid: int) -> None:
+    """SIGSTOP a child and wait until it has stopped: the signal alone overtakes nothing that it is just doing."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)

