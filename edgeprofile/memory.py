@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from sys import getrefcount, getsizeof
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["allocated", "bytes_size", "text_size", "tree_size", "untrack"]
+__all__ = ["allocated", "bytes_size", "may_hold_containers", "text_size", "tree_size", "untrack"]
 
 _BYTES: Final = getsizeof(b"")
 _ASCII: Final = getsizeof("")
@@ -74,3 +75,6 @@ untrack: Final = _find_untrack()
 CPython does so by itself for tuples and dicts of plain values, but not for subclasses. It tracks a dict again if
 something is put into it that could close a cycle.
 """
+
+may_hold_containers: Final[Callable[[object], bool]] = getattr(gc, "is_tracked", lambda _value: True)
+"""Whether a dict may hold dicts or lists: CPython up to 3.13 has the collector track only those that do."""

@@ -11,17 +11,17 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, overload
 
 import msgspec
 
 from edgeprofile.errors import ReadOnlyProfile, TraitsMismatch, WrongType
-from edgeprofile.memory import allocated, tree_size, untrack
+from edgeprofile.memory import allocated, may_hold_containers, tree_size, untrack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["Encoded", "Profile", "decode", "decode_model", "encode_document", "encode_hash", "encode_strings"]
 
@@ -255,7 +255,7 @@ class Profile(_Traits):
 
 def decode(raw: bytes, *, read_at: float = 0.0, clock: Callable[[], float] = _stopped) -> Profile:
     """The read-only view of encoded traits; ``read_at`` is in seconds on ``clock``."""
-    return _fill(dict.__new__(Profile), raw, read_at, clock, stale=False)
+    return _fill(_new_dict(Profile), raw, read_at, clock, stale=False)
 
 
 @overload
@@ -306,9 +306,9 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
         models = _parse(raw)
     except msgspec.DecodeError:
         models = _loads(raw)
-    _freeze_members(models)
-    dict.update(self, zip(map(intern, models), models.values(), strict=True))
-    untrack(self)
+    if may_hold_containers(models):
+        _freeze_members(models)
+    _take_over(self, models)
     self._json = raw
     self._footprint = 0
     self._read_at = read_at
@@ -318,26 +318,25 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
 
 
 def _freeze_members(members: dict[str, Any]) -> None:
-    if _CONTAINERS.isdisjoint(map(type, members.values())):
-        return
     for name, value in members.items():
-        if type(value) is dict:
+        kind = type(value)
+        if kind is dict:
             members[name] = _freeze_dict(value)
-        elif type(value) is list:
+        elif kind is list:
             members[name] = _freeze_list(value)
 
 
 def _freeze_dict(value: dict[str, Any]) -> _Traits:
-    _freeze_members(value)
-    traits: _Traits = dict.__new__(_Traits)
-    dict.update(traits, zip(map(intern, value), value.values(), strict=True))
-    untrack(traits)
+    if may_hold_containers(value):
+        _freeze_members(value)
+    traits: _Traits = _new_dict(_Traits)
+    _take_over(traits, value)
     return traits
 
 
 def _freeze_list(value: list[Any]) -> _Items:
-    items: _Items = list.__new__(_Items)
-    list.extend(items, value if _CONTAINERS.isdisjoint(map(type, value)) else map(_freeze, value))
+    items: _Items = _new_list(_Items)
+    _extend(items, value if _CONTAINERS.isdisjoint(map(type, value)) else map(_freeze, value))
     untrack(items)
     return items
 
@@ -346,6 +345,35 @@ def _freeze(value: Any) -> Any:
     if type(value) is dict:
         return _freeze_dict(value)
     return _freeze_list(value) if type(value) is list else value
+
+
+def _take_over(empty: _Traits, members: dict[str, Any]) -> None:
+    """Fill it with frozen members, under names that all profiles share."""
+    if _shared.issuperset(members):
+        _update(empty, members)  # copies the table as it is
+    else:
+        _share(members)
+        _update(empty, zip(map(intern, members), members.values(), strict=True))
+    untrack(empty)
+
+
+def _share(names: Iterable[str]) -> None:
+    """Note those that need no interning from now on: msgspec gives the same object for a short name again and again.
+
+    It does so by a cache of 512 places, of which a few dozen names leave each other alone.
+    """
+    room = _MOST_SHARED - len(_shared)
+    if room > 0:
+        _shared.update(islice((name for name in names if name.isascii() and len(name) <= _SHORT), room))
+
+
+_new_dict = dict.__new__
+_new_list = list.__new__
+_update = dict.update
+_extend = list.extend
+_shared: set[str] = set()
+_MOST_SHARED: Final = 64
+_SHORT: Final = 32
 
 
 def _thaw(value: Any) -> Any:

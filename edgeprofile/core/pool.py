@@ -35,7 +35,7 @@ ENTRY_SIZE: Final = (
 SPACE_SIZE: Final = 1024
 """An empty space: the object, its dict, its name and its branches of the tree."""
 
-_MEASURE_EVERY: Final = 15
+_MEASURE_EVERY: Final = 63
 _WEIGHT: Final = 0.2
 
 SECOND_CHANCES: Final = 64
