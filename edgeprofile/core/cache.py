@@ -54,6 +54,8 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         cachetools.Cache.__init__(self, maxsize, getsizeof)
         self._ttu = ttu
         self._own_sizes = getsizeof is None
+        if not self._own_sizes:
+            self._weigh = self._weigh_by_getsizeof
 
     @staticmethod
     def getsizeof(value: Profile | None) -> int:
@@ -172,9 +174,7 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         data = entry.data
         return self.decode(entry, data) if isinstance(data, bytes) else data
 
-    def _weigh(self, value: str, data: bytes | Profile | None) -> int:
-        if self._own_sizes:
-            return super()._weigh(value, data)
+    def _weigh_by_getsizeof(self, _value: str, data: bytes | Profile | None) -> int:
         return int(self.getsizeof(decode(data) if isinstance(data, bytes) else data))
 
     def _growth(self, profile: Profile) -> int:

@@ -61,6 +61,7 @@ class Pool:
         self.size = 0
         self.count = 0
         self.evictions = Evictions()
+        self._weigh: Callable[[str, bytes | Profile | None], int] = weight
         self._limit = maxsize
         self._clock = clock
         self._largest = math.inf if max_profile_bytes is None else max_profile_bytes
@@ -203,7 +204,8 @@ class Pool:
         self._recency.push(entry)
         self.size += size
         self.count += 1
-        self._earliest = min(self._earliest, entry.expires)
+        if entry.expires < self._earliest:
+            self._earliest = entry.expires
         return entry
 
     def _is_large(self, data: bytes | Profile | None) -> bool:
@@ -292,9 +294,6 @@ class Pool:
             if not branches[entity]:
                 del branches[entity]
 
-    def _weigh(self, value: str, data: bytes | Profile | None) -> int:
-        return ENTRY_SIZE + text_size(value) + data_size(data)
-
     def _growth(self, profile: Profile) -> int:
         """What an entry gains when its decoded profile is kept.
 
@@ -310,6 +309,13 @@ class Pool:
 
     def _space_size(self, home: Home) -> int:
         return SPACE_SIZE + sum(map(text_size, home[1:]))
+
+
+def weight(value: str, data: bytes | Profile | None) -> int:
+    """Bytes of memory that an entry takes, its id value included."""
+    if type(data) is bytes:
+        return ENTRY_SIZE + text_size(value) + bytes_size(data)
+    return ENTRY_SIZE + text_size(value) + data_size(data)
 
 
 def data_size(data: bytes | Profile | None) -> int:
