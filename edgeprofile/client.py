@@ -11,7 +11,7 @@ from edgeprofile.face import Face
 from edgeprofile.hits import MISS, BoundHits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -276,8 +276,7 @@ class AsyncClient(Face):
         found = self._hits.get(entity, id_type, value, destination, model, type)
         if found is not MISS:
             return found
-        answer = await self._read(entity, id_type, value, destination, timeout)
-        return self._present(answer, model, type)
+        return self._present(await self._read(entity, id_type, value, destination, timeout), model, type)
 
     @overload
     async def get_many(
@@ -400,12 +399,12 @@ class AsyncClient(Face):
         """End all connections and the engine's thread. Later lookups raise `ClosedError`."""
         await self._engine.aside(self._engine.close)
 
-    async def _read(
+    def _read(
         self, entity: str, id_type: str, value: str, destination: str | None, timeout: float | None
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         identity = self._identity(entity, id_type, value, destination)
         self._engine.start()
-        return await self._engine.lookups.aread(identity, self._deadline(timeout))
+        return self._engine.lookups.aread(identity, self._deadline(timeout))
 
     async def __aenter__(self) -> Self:
         return self

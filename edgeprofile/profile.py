@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from itertools import accumulate, islice
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
 import msgspec
 
@@ -32,7 +32,7 @@ MAX_DEPTH: Final = 256
 """Levels that one model may nest. Deeper text is served as text: no reader's stack shall overflow on it."""
 
 
-class Encoded(NamedTuple):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """``json`` is the encoded ``data``; ``broken`` names the models whose text is no JSON and is served as a string."""
 
     json: bytes

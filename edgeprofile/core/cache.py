@@ -16,7 +16,6 @@ from edgeprofile.profile import Profile, decode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgeprofile.core.entries import Home
 
 __all__ = ["Entry", "Evictions", "Key", "ProfileCache", "Space"]
 
@@ -176,9 +175,3 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
 
     def _weigh_by_getsizeof(self, _value: str, data: bytes | Profile | None) -> int:
         return int(self.getsizeof(decode(data) if isinstance(data, bytes) else data))
-
-    def _growth(self, profile: Profile) -> int:
-        return super()._growth(profile) if self._own_sizes else 0
-
-    def _space_size(self, home: Home) -> int:
-        return super()._space_size(home) if self._own_sizes else 0

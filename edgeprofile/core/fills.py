@@ -79,8 +79,8 @@ class Fills:
         fill = self._by_key.get(key)
         if fill is None:
             return False
+        self.close(fill)
         fill.poisoned = True
-        self._remove(fill)
         return True
 
     def poison_all(self) -> int:
@@ -93,12 +93,9 @@ class Fills:
 
     def close(self, fill: Fill) -> bool:
         """The fetch ended. `True` if it is the live one of its keys still, so that its reply may be stored."""
-        live = not fill.poisoned and self._by_key.get(fill.keys[0]) is fill
-        self._remove(fill)
-        return live
-
-    def _remove(self, fill: Fill) -> None:
-        by_key = self._by_key
-        for key in fill.keys:
+        by_key, keys = self._by_key, fill.keys
+        live = not fill.poisoned and by_key.get(keys[0]) is fill
+        for key in keys:
             if by_key.get(key) is fill:
                 del by_key[key]
+        return live

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+import msgspec
+
 from edgeprofile.core.coherence import FOREVER, Phase
 from edgeprofile.core.fills import Fill, Fills
 from edgeprofile.core.slots import slot
@@ -37,7 +39,7 @@ class Identity(NamedTuple):
     keys: tuple[bytes, ...]
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What a fetch brought: the encoded traits (`None`: no such profile) and how long they may live, in seconds.
 
     ``lives`` counts from the moment the fetch was sent: the least of the key's remaining TTL and its fields' TTLs.
@@ -110,13 +112,15 @@ class Keeper:
 
     def store(self, fill: Fill, found: Found, now: float, chance: float = 0.0) -> Entry | None:
         """The fetch was answered in full: keep what it found if that is allowed; ``chance`` in [0, 1) is the jitter."""
+        lease = fill.lease
         if not self.fills.close(fill) or not self._in_its_epoch(fill):
             self.refused += 1
             return None
         life = self._life(fill, found, chance)
         if fill.sent + life <= now:
             return None
-        lease = FOREVER if fill.lease is None else fill.lease
+        if lease is None:
+            lease = FOREVER
         identity = fill.identity
         space = self.cache.space(identity.destination, identity.entity, identity.id_type)
         return self.cache.put(
@@ -194,7 +198,7 @@ class Keeper:
         life = lives[int(chance * len(lives))]
         if fill.lease is None and self.policy.max_staleness < life:
             life = self.policy.max_staleness
-        return min(found.lives, life)
+        return min(life, found.lives)
 
 
 def _joined(keys: list[bytes]) -> str:

@@ -61,6 +61,7 @@ class Pool:
         self.size = 0
         self.count = 0
         self.evictions = Evictions()
+        self._own_sizes = True  # bytes of memory, not whatever a caller counts
         self._weigh: Callable[[str, bytes | Profile | None], int] = weight
         self._limit = maxsize
         self._clock = clock
@@ -204,8 +205,7 @@ class Pool:
         self._recency.push(entry)
         self.size += size
         self.count += 1
-        if entry.expires < self._earliest:
-            self._earliest = entry.expires
+        self._earliest = min(self._earliest, entry.expires)
         return entry
 
     def _is_large(self, data: bytes | Profile | None) -> bool:
@@ -300,6 +300,8 @@ class Pool:
         Profiles are alike: one of a few is measured, the others are judged by the length of their encoding. The sums
         come out the same, for a fraction of the time.
         """
+        if not self._own_sizes:
+            return 0
         self._unmeasured -= 1
         if self._unmeasured < 0:
             self._unmeasured = _MEASURE_EVERY
@@ -308,7 +310,7 @@ class Pool:
         return profile.judge(self._ratio)
 
     def _space_size(self, home: Home) -> int:
-        return SPACE_SIZE + sum(map(text_size, home[1:]))
+        return SPACE_SIZE + sum(map(text_size, home[1:])) if self._own_sizes else 0
 
 
 def weight(value: str, data: bytes | Profile | None) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeprofile.errors import EdgeProfileError, ProtocolViolation, ReplyTooLarge
 from edgeprofile.store.endpoint import ConnectionLost
+from edgeprofile.store.link import Call
 from edgeprofile.store.reading import Unasked
 
 if TYPE_CHECKING:
@@ -18,42 +19,77 @@ if TYPE_CHECKING:
     from edgeprofile.store.reading import Reading
     from edgeprofile.store.streaming import AsyncWire
 
-__all__ = ["Batch", "Fetch", "Lone", "Settled", "given_up"]
+__all__ = ["Batch", "Fetch", "Settle", "Settled", "given_up"]
 
 Settled: TypeAlias = "Sequence[tuple[Fill, Found | EdgeProfileError]]"
 """Fetches with what they brought."""
+Settle: TypeAlias = "Callable[[Node, Settled], None]"
 
 
-class Fetch:
-    """One fill on its way: what to ask next, and what the replies say."""
+class Fetch(Call):
+    """One fill on its way: what to ask next, and what the replies say.
 
-    __slots__ = ("_first", "_node", "_reading", "ask", "fill")
+    Carried out by itself on a connection of a loop, it calls ``settle`` with what it brought.
+    """
 
-    def __init__(self, fill: Fill, reading: Reading, node: str) -> None:
+    __slots__ = ("_ask", "_first", "_reading", "_settle", "_wire", "fill", "node")
+
+    _wire: AsyncWire
+
+    def __init__(self, fill: Fill, reading: Reading, node: Node, settle: Settle) -> None:
+        self._ask = ask = reading.ask(fill.identity)
+        self.payload, self.expects = ask.payload, ask.expects
+        self.replies = []
         self.fill = fill
-        self.ask = reading.ask(fill.identity)
+        self.node = node
         self._reading = reading
-        self._node = node
+        self._settle = settle
         self._first: Unasked | None = None
 
+    def sound(self, replies: list[Any]) -> bool:
+        """Whether these can be the replies to the question."""
+        return self._ask.sound(replies)
+
     def read(self, replies: list[Any]) -> Found | EdgeProfileError | None:
-        """What the replies to `ask` bring; `None`: there is another question, in `ask`."""
+        """What the replies bring; `None`: there is another question."""
         try:
             if self._first is not None:
-                return self._reading.finish(self._first, replies, self._node)
-            found = self._reading.found(self.ask, replies, self._node)
+                return self._reading.finish(self._first, replies, self.node.name)
+            found = self._reading.found(self._ask, replies, self.node.name)
         except EdgeProfileError as error:
             return error
-        if isinstance(found, Unasked):
-            self._first, self.ask = found, found.ask
+        if type(found) is Unasked:
+            self._first, self._ask = found, found.ask
+            self.payload, self.expects = found.ask.payload, found.ask.expects
             return None
-        return found
+        return found  # type: ignore[return-value]  # mypy does not narrow by the exact type
+
+    def stream(self, wire: AsyncWire) -> None:
+        """Ask on a connection of the running loop, the further question included."""
+        self._wire = wire
+        wire.send(self)
+
+    def fail(self, error: BaseException) -> None:
+        """It brought nothing."""
+        self._settle(self.node, ((self.fill, given_up(error, self.node)),))
+
+    def done(self, result: list[Any] | BaseException) -> None:
+        """Part of `Call`."""
+        if isinstance(result, BaseException):
+            self.fail(result)
+            return
+        found = self.read(result)
+        if found is None:
+            self.replies = []
+            self._wire.send(self)
+        else:
+            self._settle(self.node, ((self.fill, found),))
 
 
 class Batch:
     """Several fetches of one node. ``settle`` is called with what they brought, for each of them exactly once."""
 
-    def __init__(self, node: Node, fetches: list[Fetch], settle: Callable[[Node, Settled], None]) -> None:
+    def __init__(self, node: Node, fetches: list[Fetch], settle: Settle) -> None:
         self.node = node
         self._settle = settle
         self._fetches = fetches
@@ -61,19 +97,19 @@ class Batch:
     @property
     def payload(self) -> bytes:
         """The packed questions of all that is not settled."""
-        return b"".join([fetch.ask.payload for fetch in self._fetches])
+        return b"".join([fetch.payload for fetch in self._fetches])
 
     @property
     def expects(self) -> int:
         """How many replies they get."""
-        return sum([fetch.ask.expects for fetch in self._fetches])
+        return sum([fetch.expects for fetch in self._fetches])
 
     def sound(self, replies: list[Any]) -> bool:
         """Whether these can be the replies to `payload`."""
         start = 0
         for fetch in self._fetches:
-            end = start + fetch.ask.expects
-            if not fetch.ask.sound(replies[start:end]):
+            end = start + fetch.expects
+            if not fetch.sound(replies[start:end]):
                 return False
             start = end
         return True
@@ -84,7 +120,7 @@ class Batch:
         further = []
         start = 0
         for fetch in self._fetches:
-            end = start + fetch.ask.expects
+            end = start + fetch.expects
             result = fetch.read(replies[start:end])
             start = end
             if result is None:
@@ -116,37 +152,6 @@ class Batch:
             self.fail(result)
         elif self.take(result):
             self.stream(wire)
-
-
-class Lone:
-    """As a `Batch` of one, carried out on a connection of the running loop."""
-
-    __slots__ = ("_fetch", "_node", "_settle", "_wire")
-
-    def __init__(self, node: Node, fetch: Fetch, settle: Callable[[Node, Settled], None]) -> None:
-        self._node = node
-        self._fetch = fetch
-        self._settle = settle
-
-    def stream(self, wire: AsyncWire) -> None:
-        """Ask, further questions included."""
-        self._wire = wire
-        ask = self._fetch.ask
-        wire.call(ask.payload, ask.expects, self._arrived, ask.sound)
-
-    def fail(self, error: BaseException) -> None:
-        """The fetch failed."""
-        self._settle(self._node, ((self._fetch.fill, given_up(error, self._node)),))
-
-    def _arrived(self, result: list[Any] | BaseException) -> None:
-        if isinstance(result, BaseException):
-            self.fail(result)
-            return
-        found = self._fetch.read(result)
-        if found is None:
-            self.stream(self._wire)
-        else:
-            self._settle(self._node, ((self._fetch.fill, found),))
 
 
 def given_up(error: BaseException, node: Node) -> EdgeProfileError:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Identity
     from edgeprofile.core.pool import Tree
-    from edgeprofile.engine.batch import Settled
+    from edgeprofile.engine.batch import Settle, Settled
     from edgeprofile.engine.node import Node
     from edgeprofile.engine.upstream import Upstream
     from edgeprofile.profile import Profile
@@ -84,6 +84,7 @@ class Engine:
         )
         ids = tuple(destination.id for destination in config.destinations)
         self.targets = {each.id: Target(each, self.counters, ids) for each in config.destinations}
+        self._only = next(iter(self.targets.values())) if len(ids) == 1 else None
         self.upstreams = self._upstreams()
         self._upstream_of = {target.id: upstream for upstream in self.upstreams for target in upstream.targets}
         self.refresher = Refresher(self._fetch_again, config.limits.refresh_in_flight, self.counters)
@@ -117,10 +118,10 @@ class Engine:
 
     def target(self, destination: str | None) -> Target:
         """The destination of that id, or the only one. Raises `UnknownDestination` or `AmbiguousDestination`."""
-        if destination is None and len(self.targets) == 1:
-            return next(iter(self.targets.values()))
         if destination is None:
-            raise AmbiguousDestination(tuple(self.targets))
+            if self._only is None:
+                raise AmbiguousDestination(tuple(self.targets))
+            return self._only
         try:
             return self.targets[destination]
         except (KeyError, TypeError):
@@ -128,7 +129,7 @@ class Engine:
 
     def default_tree(self) -> Tree:
         """The entries of the destination that need not be named; none where there are several."""
-        return self.cache.tree(next(iter(self.targets))) if len(self.targets) == 1 else {}
+        return self.cache.tree(self._only.id) if self._only is not None else {}
 
     def pinned(self, destination: str, entity: str, id_type: str) -> dict[str, Entry]:
         """The entries of one id type, a dict that stays the same one."""
@@ -277,9 +278,10 @@ class Engine:
             for call in self._forked:
                 call()
 
-    def fetch(self, fill: Fill) -> Fetch:
-        """A fill as questions to the node where it was begun."""
-        return Fetch(fill, self.targets[fill.identity.destination].reading, fill.where.name)
+    def fetch(self, fill: Fill, settle: Settle | None = None) -> Fetch:
+        """A fill as questions to the node where it was begun; ``settle`` instead of this engine's own."""
+        reading = self.targets[fill.identity.destination].reading
+        return Fetch(fill, reading, fill.where, settle or self.settle)
 
     def batches(self, fills: Iterable[Fill]) -> list[Batch]:
         """Fills as round trips, one for each node."""
@@ -410,24 +412,22 @@ class Engine:
 
     def settle(self, node: Node, settled: Settled) -> None:
         """Fetches ended: keep what may be kept, and wake whoever waits. The first end of a fetch counts."""
-        now = self.clock()
-        waiters = []
-        refreshed = []
+        ended = []
         with self.lock:
+            now = self.clock()
             for fill, result in settled:
-                if fill.outcome is not None:
+                if fill.outcome is None:
+                    fill.outcome = self._outcome(node, fill, result, now)
+                    ended.append(fill)
+            self.in_flight -= len(ended)
+        for fill in ended:
+            for wake in fill.waiters:
+                try:
+                    wake()
+                except RuntimeError:  # the event loop of this one is closed; the others still wait
                     continue
-                fill.outcome = self._outcome(node, fill, result, now)
-                waiters += fill.waiters
-                if fill.refresh:
-                    refreshed.append(fill.identity)
-                self.in_flight -= 1
-        for wake in waiters:
-            try:
-                wake()
-            except RuntimeError:  # the event loop of this one is closed; the others still wait
-                continue
-        if refreshed:
+        if any(fill.refresh for fill in ended):
+            refreshed = [fill.identity for fill in ended if fill.refresh]
             self._on_loop(lambda: self.refresher.ended(refreshed))
 
     def _on_loop(self, call: Callable[[], None]) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edgeprofile.engine.batch import Lone, given_up
+import msgspec
+
+from edgeprofile.core.entries import Entry
+from edgeprofile.engine.batch import given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
 from edgeprofile.errors import CircuitOpen, ClosedError, EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
 from edgeprofile.store.endpoint import ConnectionLost
@@ -20,7 +23,6 @@ from edgeprofile.store.refusals import Redirected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgeprofile.core.cache import Entry
     from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Found, Identity
     from edgeprofile.engine.batch import Batch
@@ -37,7 +39,7 @@ loop's and the engine's loop's can be lost once, and one more made in its place.
 Waiter = TypeVar("Waiter", ThreadWaiter, TaskWaiter)
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a lookup found.
 
     ``raw`` is the encoded traits (`None`: no such profile), ``sent`` when they were asked for, on the engine's clock.
@@ -301,24 +303,28 @@ class Lookups:
     async def _afetch(self, fill: Fill, waiter: TaskWaiter, deadline: float) -> Answer | EdgeProfileError:
         """Have one fill carried out on this loop's connection, and wait for it."""
         node: Node = fill.where
-        lone = Lone(node, self._engine.fetch(fill), self._engine.settle)
+        fetch = self._engine.fetch(fill)
         try:
             wire = node.stream() or await node.attach()
         except BaseException as error:
-            lone.fail(error)
+            fetch.fail(error)
             raise
-        lone.stream(wire)
-        if fill.outcome is None and not await waiter.wait_among(wire.alarms, deadline):
-            return self._late()
+        fetch.stream(wire)
+        if fill.outcome is None:
+            wire.alarms.set(waiter, deadline)
+            try:
+                if not await waiter.settled:
+                    return self._late()
+            finally:
+                wire.alarms.clear(waiter)
         return fill.outcome  # type: ignore[no-any-return]  # it was settled
 
     def _carry(self, fill: Fill, deadline: float) -> Found | EdgeProfileError:
         node: Node = fill.where
         fetch = self._engine.fetch(fill)
         while True:
-            ask = fetch.ask
             try:
-                result = fetch.read(node.blocking.call(ask.payload, ask.expects, deadline, ask.sound))
+                result = fetch.read(node.blocking.call(fetch.payload, fetch.expects, deadline, fetch.sound))
             except EdgeProfileError as error:
                 return error
             if result is not None:
@@ -333,7 +339,7 @@ class Lookups:
         if self._may_help(fill):
             node: Node = fill.where
             wire = node.stream() or await node.attach()
-            Lone(node, self._engine.fetch(fill), self._engine.contribute).stream(wire)
+            self._engine.fetch(fill, self._engine.contribute).stream(wire)
 
     def _may_help(self, fill: Fill) -> bool:
         """One helper is enough: where many wait long, it is Redis that is slow."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeprofile.store.endpoint import Endpoint, Login
     from edgeprofile.store.witness import Witness
 
-__all__ = ["Call", "Link", "Sound", "blame", "into", "whatever"]
+__all__ = ["Call", "Link", "Sound", "Told", "blame", "into", "whatever"]
 
 logger = logging.getLogger("edgeprofile.store")
 
@@ -37,9 +37,36 @@ def whatever(_replies: list[Any]) -> bool:
 
 
 class Call:
-    """Packed commands, how many replies they get, and who is told: ``done(replies)`` or ``done(exception)``."""
+    """Packed commands and how many replies they get. A kind of its own says whether these are sound, and takes them."""
 
-    __slots__ = ("done", "expects", "payload", "replies", "sent", "sound")
+    __slots__ = ("expects", "payload", "replies", "sent")
+
+    def __init__(self, payload: bytes, expects: int) -> None:
+        self.payload = payload
+        self.expects = expects
+        self.replies: list[Any] = []
+        self.sent = 0.0
+
+    def sound(self, replies: list[Any]) -> bool:
+        """See `Sound`."""
+        raise NotImplementedError
+
+    def done(self, result: list[Any] | BaseException) -> None:
+        """The replies, or what came instead."""
+        raise NotImplementedError
+
+    def finish(self, result: list[Any] | BaseException) -> None:
+        """Tell the caller; what it does wrong is its own."""
+        try:
+            self.done(result)
+        except Exception:
+            logger.exception("a reply could not be handed on")
+
+
+class Told(Call):
+    """A call of which a function is told: ``done(replies)`` or ``done(exception)``."""
+
+    __slots__ = ("_done", "_sound")
 
     def __init__(
         self,
@@ -48,19 +75,17 @@ class Call:
         done: Callable[[list[Any] | BaseException], None],
         sound: Sound = whatever,
     ) -> None:
-        self.payload = payload
-        self.expects = expects
-        self.done = done
-        self.sound = sound
-        self.replies: list[Any] = []
-        self.sent = 0.0
+        super().__init__(payload, expects)
+        self._done = done
+        self._sound = sound
 
-    def finish(self, result: list[Any] | BaseException) -> None:
-        """Tell the caller; what it does wrong is its own."""
-        try:
-            self.done(result)
-        except Exception:
-            logger.exception("a reply could not be handed on")
+    def sound(self, replies: list[Any]) -> bool:
+        """As the function says."""
+        return self._sound(replies)
+
+    def done(self, result: list[Any] | BaseException) -> None:
+        """Tell the function."""
+        self._done(result)
 
 
 def into(answer: asyncio.Future[list[Any]]) -> Callable[[list[Any] | BaseException], None]:
@@ -136,7 +161,7 @@ class Link(asyncio.Protocol):
         if not serial:
             return []
         self._vouched = serial
-        return [Call(self._witness.question, 1, _ignore, self._witness.sound(self._born, self._unvouched))]
+        return [Told(self._witness.question, 1, _ignore, self._witness.sound(self._born, self._unvouched))]
 
     def _unvouched(self) -> None:
         self._vouched = 0
@@ -178,7 +203,7 @@ class Link(asyncio.Protocol):
 
     async def _ask(self, payload: bytes, expects: int) -> list[Any]:
         answer: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._write([Call(payload, expects, into(answer))])
+        self._write([Told(payload, expects, into(answer))])
         return await answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

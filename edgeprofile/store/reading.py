@@ -49,13 +49,14 @@ _DOCUMENT_SHAPES: Final = ((bytes, _NOTHING, ErrorReply), _NUMBER)
 class _Form:
     """How one key is asked for: packed commands without the key, the fields whose TTLs they ask for, and the replies."""
 
-    __slots__ = ("fields", "known", "parts", "shapes", "ttls")
+    __slots__ = ("fields", "known", "parts", "replies", "shapes", "ttls")
 
     def __init__(self, parts: tuple[bytes, ...], fields: tuple[bytes, ...], shapes: _Shapes) -> None:
         self.parts = parts
         self.fields = fields
         self.known = frozenset(fields)
         self.shapes = shapes
+        self.replies = len(shapes)
         self.ttls = [_NO_TTL] * len(fields)
 
     def payload(self, key: bytes) -> bytes:
@@ -83,7 +84,7 @@ class Ask:
     def sound(self, replies: list[Any]) -> bool:
         """Whether these can be the replies."""
         shapes = self.form.shapes
-        return all(map(isinstance, replies, shapes if len(replies) == len(shapes) else cycle(shapes)))
+        return all(map(isinstance, replies, shapes if len(replies) == self.form.replies else cycle(shapes)))
 
 
 class Unasked:
@@ -134,8 +135,9 @@ class Reading:
         """The question for one profile, all of its keys included."""
         form = self._form if self.field_ttls else self._plain
         keys = identity.keys
-        payload = form.payload(keys[0]) if len(keys) == 1 else b"".join(map(form.payload, keys))
-        return Ask(keys, payload, len(form.shapes) * len(keys), form)
+        if len(keys) == 1:
+            return Ask(keys, form.payload(keys[0]), form.replies, form)
+        return Ask(keys, b"".join(map(form.payload, keys)), form.replies * len(keys), form)
 
     def asking(self, key: bytes) -> bytes:
         """The question for a key on its way to another node, with the permission to ask for it there; 2 replies."""
@@ -151,7 +153,7 @@ class Reading:
     def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
         """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
         form = ask.form
-        step = len(form.shapes)
+        step = form.replies
         for number, key in enumerate(ask.keys):
             start = number * step
             value = replies[start]
@@ -170,15 +172,15 @@ class Reading:
 
     def _present(self, value: Any, ttl: float, field_ttls: Any, form: _Form, node: str) -> Found:
         try:
-            text, broken = self._encode(value)
+            encoded = self._encode(value)
         except (AttributeError, TypeError, ValueError) as error:
             raise ProtocolViolation(f"{node} answered {self._command} with what is no value", node=node) from error
-        if broken:
-            self._unreadable(broken)
+        if encoded.broken:
+            self._unreadable(encoded.broken)
         self._models(self._names(value))
         if field_ttls != form.ttls:
             ttl = min(ttl, self._least(field_ttls, form.fields, value[::2], node))
-        return Found(text, ttl)
+        return Found(encoded.json, ttl)
 
     def _complete(self, found: Found, value: Any, key: bytes, form: _Form) -> Found | Unasked:
         if not self.field_ttls or form.known.issuperset(value[::2]):

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from edgeprofile.store.alarms import Alarms
 from edgeprofile.store.endpoint import ConnectionLost
-from edgeprofile.store.link import Call, Link, into, whatever
+from edgeprofile.store.link import Link, Told, into, whatever
 from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprofile.store.endpoint import Endpoint
-    from edgeprofile.store.link import Sound
+    from edgeprofile.store.link import Call, Sound
 
 __all__ = ["AsyncWire"]
 
@@ -64,7 +64,10 @@ class AsyncWire:
 
         ``sound`` says whether replies can be those of these commands; the connection ends if they cannot.
         """
-        call = Call(payload, expects, done, sound)
+        self.send(Told(payload, expects, done, sound))
+
+    def send(self, call: Call) -> None:
+        """As `call`, of a kind of the caller's own."""
         if self._closed:
             call.finish(self._gone("was closed"))
             return

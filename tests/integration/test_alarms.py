@@ -7,6 +7,13 @@ from collections.abc import Callable, Coroutine
 from edgeprofile.store.alarms import Alarms
 
 
+class Sleeper:
+    """Calls a function when it is late."""
+
+    def __init__(self, late: Callable[[], object] = lambda: None) -> None:
+        self.late = late
+
+
 def on_a_loop(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
     return lambda: asyncio.run(test())
 
@@ -18,7 +25,7 @@ async def test_each_rings_once_and_none_is_early() -> None:
     begun = time.monotonic()
     deadlines = [begun + 0.02 * number for number in (3, 1, 2, 1, -1)]
     for number, deadline in enumerate(deadlines):
-        alarms.set(deadline, lambda number=number: rung.append((number, time.monotonic())))
+        alarms.set(Sleeper(lambda number=number: rung.append((number, time.monotonic()))), deadline)
     await asyncio.sleep(0.2)
     assert [number for number, _ in rung] == [4, 1, 3, 2, 0]
     assert all(at >= deadlines[number] for number, at in rung)
@@ -26,37 +33,52 @@ async def test_each_rings_once_and_none_is_early() -> None:
 
 
 @on_a_loop
-async def test_one_that_is_off_does_not_ring_and_one_that_rang_can_be_turned_off() -> None:
+async def test_one_that_is_cleared_does_not_ring_and_one_that_rang_can_be_cleared() -> None:
     alarms = Alarms(asyncio.get_running_loop())
     rung: list[str] = []
-    off = alarms.set(time.monotonic() + 0.01, lambda: rung.append("off"))
-    on = alarms.set(time.monotonic() + 0.02, lambda: rung.append("on"))
-    alarms.clear(off)
-    alarms.clear(off)
+    cleared, kept = Sleeper(lambda: rung.append("cleared")), Sleeper(lambda: rung.append("kept"))
+    alarms.set(cleared, time.monotonic() + 0.01)
+    alarms.set(kept, time.monotonic() + 0.02)
+    alarms.clear(cleared)
+    alarms.clear(cleared)
     await asyncio.sleep(0.1)
-    assert rung == ["on"]
-    alarms.clear(on)
-    alarms.set(time.monotonic() + 0.01, lambda: rung.append("next"))
+    assert rung == ["kept"]
+    alarms.clear(kept)
+    alarms.set(Sleeper(lambda: rung.append("next")), time.monotonic() + 0.01)
     await asyncio.sleep(0.1)
-    assert rung == ["on", "next"]
+    assert rung == ["kept", "next"]
 
 
 @on_a_loop
 async def test_an_earlier_deadline_is_not_kept_waiting_by_a_later_one() -> None:
     alarms = Alarms(asyncio.get_running_loop())
     rung = asyncio.Event()
-    alarms.set(time.monotonic() + 60, rung.clear)
-    alarms.set(time.monotonic() + 0.01, rung.set)
+    alarms.set(Sleeper(), time.monotonic() + 60)
+    alarms.set(Sleeper(rung.set), time.monotonic() + 0.01)
     await asyncio.wait_for(rung.wait(), 10)
 
 
 @on_a_loop
-async def test_alarms_that_are_off_do_not_pile_up_behind_one_that_is_on() -> None:
+async def test_one_that_rings_may_clear_another_that_is_due() -> None:
     alarms = Alarms(asyncio.get_running_loop())
-    alarms.set(time.monotonic() + 30, lambda: None)
+    rung: list[str] = []
+    second = Sleeper(lambda: rung.append("second"))
+    now = time.monotonic()
+    alarms.set(second, now)
+    alarms.set(Sleeper(lambda: (rung.append("first"), alarms.clear(second))), now - 1)
+    await asyncio.sleep(0.05)
+    assert rung == ["first"]
+
+
+@on_a_loop
+async def test_alarms_that_are_cleared_leave_nothing_behind() -> None:
+    alarms = Alarms(asyncio.get_running_loop())
+    alarms.set(Sleeper(), time.monotonic() + 30)
     for _ in range(10_000):
-        alarms.clear(alarms.set(time.monotonic() + 60, lambda: None))
-    assert len(alarms) < 100
+        sleeper = Sleeper()
+        alarms.set(sleeper, time.monotonic() + 60)
+        alarms.clear(sleeper)
+    assert len(alarms) == 1
 
 
 @on_a_loop
@@ -67,8 +89,8 @@ async def test_one_may_set_another_while_it_rings() -> None:
     def again() -> None:
         rung.append(time.monotonic())
         if len(rung) < 3:
-            alarms.set(time.monotonic() - 1, again)
+            alarms.set(Sleeper(again), time.monotonic() - 1)
 
-    alarms.set(time.monotonic(), again)
+    alarms.set(Sleeper(again), time.monotonic())
     await asyncio.sleep(0.05)
     assert len(rung) == 3

@@ -10,7 +10,7 @@ import pytest
 
 from edgeprofile import Profile, ReadOnlyProfile, TraitsMismatch
 from edgeprofile.errors import WrongType
-from edgeprofile.profile import MAX_DEPTH, decode, decode_model, encode_document, encode_hash, encode_strings
+from edgeprofile.profile import MAX_DEPTH, Encoded, decode, decode_model, encode_document, encode_hash, encode_strings
 
 TRAITS = {"score": 0.42, "vip": True, "gone": None, "tags": ["a", {"b": [1]}], "address": {"city": "Bath"}}
 DATA = {"features": TRAITS, "nothing": None, "WEB:ANON": {"VISITS": "3"}}
@@ -37,7 +37,7 @@ def test_texts_stand_byte_for_byte():
 
 
 def test_an_empty_hash_is_an_empty_object():
-    assert encode_hash([]) == (b"{}", ())
+    assert encode_hash([]) == Encoded(b"{}")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_text_that_is_no_json_is_served_as_a_string_and_named(text, served):
 )
 def test_rare_json_is_json_all_the_same(text, value):
     encoded = encode_hash([b"m", text])
-    assert encoded == (b'{"m":' + text + b"}", ())
+    assert encoded == Encoded(b'{"m":' + text + b"}")
     assert decode(encoded.json) == {"m": value}
 
 
@@ -124,7 +124,7 @@ def test_event_stream_values_stay_strings():
 
 def test_a_document_stands_byte_for_byte():
     text = b' {"m": {"a": 1.0}}\n'
-    assert encode_document(text) == (text, ())
+    assert encode_document(text) == Encoded(text)
     assert decode(text) == {"m": {"a": 1}}
 
 
@@ -439,3 +439,21 @@ def test_rare_json_is_decoded_into_types_too(text):
 def test_an_unsupported_type_is_the_callers_mistake(profile):
     with pytest.raises(TypeError, match="not supported"):
         decode_model(profile.json, "features", 5)
+
+
+def test_profiles_share_their_names_whether_these_are_few_or_many_or_long():
+    names = [f"trait_{number}" for number in range(200)] + [
+        f"a_name_that_no_parser_keeps_for_the_next_{number}" for number in range(20)
+    ]
+    models = {"m": {name: {"a": 1} for name in names}}
+    raw = msgspec.json.encode(models)
+    first, second = decode(raw), decode(raw)
+    shared = sum(one is other for one, other in zip(first["m"], second["m"], strict=True))
+    assert shared == len(names)
+    assert first == second == models
+
+
+def test_a_few_short_names_are_shared_nearly_all():
+    raw = msgspec.json.encode({"m": {f"trait_{number}": number for number in range(40)}})
+    first, second = decode(raw), decode(raw)
+    assert sum(one is other for one, other in zip(first["m"], second["m"], strict=True)) >= 36
