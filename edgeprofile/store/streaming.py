@@ -1,14 +1,14 @@
 """A node as the tasks of one event loop see it: one shared, pipelined connection, made when needed.
 
-Commands that are called for during one turn of the loop leave in one write; where they come one at a time, each leaves
-at once. A callback that raises, a caller that was
-cancelled, or a connection that dies harms nobody but itself.
+Commands that are called for during one turn of the loop leave in one write, or in a few if they are many; where they
+come one at a time, each leaves at once. A callback that raises, a caller that was cancelled, or a connection that dies
+harms nobody but itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.store.alarms import Alarms
 from edgeprofile.store.endpoint import ConnectionLost
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from edgeprofile.store.link import Call, Sound
 
 __all__ = ["AsyncWire"]
+
+_FULL: Final = 16
+"""Calls that leave at once: enough that a write costs each of them little, few enough that the server soon has work."""
 
 
 class AsyncWire:
@@ -80,7 +83,9 @@ class AsyncWire:
         else:
             self._burst += 1
         self._queue.append(call)
-        if not self._flush_due:
+        if len(self._queue) >= _FULL and link is not None:  # the server shall not wait for the end of a long turn
+            self._send_queued(link)
+        elif not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush)
 
@@ -117,8 +122,11 @@ class AsyncWire:
                 name = f"edgeprofile-connect {self._endpoint.name}"
                 self._connecting = self.loop.create_task(self._connect(), name=name)
         elif self._queue:
-            batch, self._queue = self._queue, []
-            self._link.send(batch)
+            self._send_queued(self._link)
+
+    def _send_queued(self, link: Link) -> None:
+        batch, self._queue = self._queue, []
+        link.send(batch)
 
     async def _connect(self) -> None:
         link = Link(
