@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks import h2load
 from benchmarks.children import Child, ContenderFailed
 
 _MOST_FAILED = 0.005
@@ -43,6 +44,11 @@ def generator() -> str:
     return " ".join((said.stdout + said.stderr).split()[:2])
 
 
+def pacer() -> str:
+    """As `generator`, for the one that keeps a rate."""
+    return h2load.version() if h2load.is_here() else "benchmarks.paced (h2load is not on the path)"
+
+
 def run(endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: int, seconds: float) -> Load:
     """Keep `connections` requests under way for `seconds`, the bodies in turn.
 
@@ -56,7 +62,9 @@ def run(endpoint: Mapping[str, Any], bodies: Sequence[bytes], *, connections: in
 
 
 def paced(endpoint: Mapping[str, Any], body: bytes, *, connections: int, seconds: float, rate: float) -> Load:
-    """Ask `rate` times a second, whatever the answers do (`benchmarks.paced`); the rate returned is that of the answers."""
+    """Ask `rate` times a second: by h2load, else by `benchmarks.paced`; the rate returned is that of the answers."""
+    if h2load.is_here():
+        return _load(h2load.paced(endpoint, body, connections=connections, seconds=seconds, rate=rate), endpoint)
     request = {"connections": connections, "seconds": seconds, "rate": rate}
     return _load(_own("paced", endpoint, {"body": body.decode()}, request), endpoint)
 

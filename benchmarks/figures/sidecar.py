@@ -104,6 +104,7 @@ def half(bench: Bench) -> None:
 
     Where that is more than half of what the bare server can do, it gets that half: overloaded, it would be easily beaten.
     """
+    bench.result.settings |= {"load generator": load.pacer(), "connections": CONNECTIONS}
     with servers.valkey() as server:
         servers.fill(server, 1)
         with bench.contenders([BARE, OURS], "http", **server_spec(server)) as present:

@@ -159,14 +159,17 @@ def path(monkeypatch, tmp_path):
 
 def test_programs_are_told_with_their_versions(path):
     path("wrk", "wrk debian/4.1.0 [epoll] Copyright (C) somebody")
+    path("h2load", "h2load nghttp2/1.52.0")
     path("dpkg-query", "0.1.9-1.1")
     assert load.generator() == "wrk debian/4.1.0"
+    assert load.pacer() == "h2load nghttp2/1.52.0"
     assert webdis.version().strip() == "0.1.9-1.1"
 
 
 @pytest.mark.usefixtures("path")
 def test_without_them_that_is_told():
     assert "wrk is not on the path" in load.generator()
+    assert "h2load is not on the path" in load.pacer()
     assert webdis.version() == webdis.UNKNOWN
 
 
