@@ -1,6 +1,7 @@
 """``python -m benchmarks``: measure, print, write; with ``--check``, fail where ratios fell short of the baseline twice.
 
-A figure of ours that could not be measured fails as well, and so does a check against a baseline that is not there.
+A figure of ours that could not be measured fails as well, and so does a check against a baseline that is not there. On a
+machine with another processor than the baseline's, ratios that fell short are told and fail nothing.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from benchmarks.figures import FIGURES, MAIN
 from benchmarks.rows import Missing, Result
 
 RUNS = 5
+TOLD_ONLY = "; that fails nothing, for the baseline is of another machine"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,11 +86,13 @@ def _checked(found: report.Report, known: baseline.Baseline) -> int:
     figures = dict.fromkeys(complaint.figure for complaint in first.values())
     again = [_measured(name, found.settings) for name in figures]
     confirmed = [complaint for name, complaint in _complaints(again, rows).items() if name in first]
+    elsewhere = bool(baseline.differences(known.machine, found.machine))
+    failing = [complaint for complaint in confirmed if isinstance(complaint, baseline.Gap) or not elsewhere]
     for complaint in confirmed:
-        print(f"in two runs: {complaint}", file=sys.stderr)
+        print(f"in two runs: {complaint}{'' if complaint in failing else TOLD_ONLY}", file=sys.stderr)
     if not confirmed:
         print(f"no ratio falls short of the baseline of {known.finished[:10]} in two runs", file=sys.stderr)
-    return 1 if confirmed else 0
+    return 1 if failing else 0
 
 
 def _complaints(

@@ -213,6 +213,19 @@ def good(bench):
     ],
 )
 def test_a_check_forgives_the_absence_of_others_alone(monkeypatch, measure, known, code, runs):
+    rows = {"quick": baseline.known([[result(2.0)]])} if known else {}
+    assert checked(monkeypatch, measure, baseline.Baseline(rows=rows)) == (code, runs)
+
+
+@pytest.mark.parametrize(("measure", "code"), [(short, 0), (fails, 1)])
+def test_what_falls_short_on_another_machine_is_told_and_fails_nothing(monkeypatch, capsys, measure, code):
+    known = baseline.Baseline(machine={"cpu": "Another"}, rows={"quick": baseline.known([[result(2.0)]] * 3)})
+    assert checked(monkeypatch, measure, known) == (code, 2)
+    assert ("fails nothing, for the baseline is of another machine" in capsys.readouterr().err) is (code == 0)
+
+
+def checked(monkeypatch, measure, known):
+    """The exit code of a check of one figure, and how often that was measured."""
     calls = []
 
     def measured(bench):
@@ -222,10 +235,8 @@ def test_a_check_forgives_the_absence_of_others_alone(monkeypatch, measure, know
     monkeypatch.setattr(command, "MAIN", {"hit": ("A hit", measured)})
     monkeypatch.setattr(command, "FIGURES", {"hit": ("A hit", measured)})
     monkeypatch.setattr(command.report, "write", lambda *_: None)
-    rows = {"quick": baseline.known([[result(2.0)]])} if known else {}
-    monkeypatch.setattr(baseline, "load", lambda: baseline.Baseline(rows=rows))
-    assert command.main(["--quick", "--check"]) == code
-    assert len(calls) == runs
+    monkeypatch.setattr(baseline, "load", lambda: known)
+    return command.main(["--quick", "--check"]), len(calls)
 
 
 def test_a_baseline_is_made_of_so_many_runs(monkeypatch):
