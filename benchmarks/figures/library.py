@@ -18,7 +18,7 @@ SUITE = Path(__file__).parent.parent / "in_process.py"
 GET = "get"
 FLOOR = "dict_get"
 PASS = 100  # lookups in one measured pass
-RUNS = 3  # of the whole suite: its ways are measured one after the other, while the machine changes
+RUNS = 5  # of the whole suite: its ways are measured one after the other, while the machine changes
 
 
 def measure(bench: Bench) -> None:
