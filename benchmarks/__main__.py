@@ -20,7 +20,7 @@ TOLD_ONLY = "; that fails nothing, for the baseline is of another machine"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 1 only where ``--check`` found the same shortfall in two runs, 2 where it had no baseline."""
+    """Return the exit code: 1 where ``--check`` found the same shortfall in two runs that count, 2 without a baseline."""
     options = _options(arguments)
     settings = QUICK if options.quick else FULL
     known = baseline.load() if options.check else baseline.Baseline()

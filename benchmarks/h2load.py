@@ -1,8 +1,8 @@
-"""h2load, a load generator in C that keeps a rate: what it logged of each request, with what its waiting hid.
+"""h2load, a load generator in C that keeps a rate: what it logged of each request, and what its waiting hid.
 
-Each connection asks at an even pace, and asks later while an answer is outstanding. So an answer that took longer than
-the pace hides the requests that were due meanwhile; they are put back as HdrHistogram does it, each with the time that
-it would have waited.
+Each connection asks at an even pace. What is due while an answer is outstanding is asked late, and timed from then. So an
+answer that took longer than the pace hides how long others waited; they are added, each with what was left of that
+answer when it was due and the time of a usual one. Many connections make the pace long beside the answers, and that rare.
 """
 
 import shutil
@@ -43,17 +43,25 @@ def paced(endpoint: Mapping[str, Any], body: bytes, *, connections: int, seconds
 
 
 def found(lines: Iterable[str], pace: float) -> dict[str, Any]:
-    """What the log's lines say, each of a request's start, status and duration; `pace` in microseconds."""
-    starts, statuses, durations = zip(*(map(int, line.split()[:3]) for line in lines), strict=True)
-    ends = [start + duration for start, duration in zip(starts, durations, strict=True)]
-    failed = sum(not 200 <= status < 300 for status in statuses)
-    latencies = sorted(each / 1e6 for duration in durations for each in corrected(duration, pace))
-    whole = clients.summary(latencies, (max(ends) - min(starts)) / 1e6, failed)
-    return {**whole, "requests": len(durations)}
+    """What the log's lines say, each of a request's start, status and duration; `pace` in microseconds.
+
+    Raises:
+        ContenderFailed: Nothing was answered.
+    """
+    logged = [tuple(map(int, line.split()[:3])) for line in lines]
+    if not logged:
+        raise ContenderFailed("h2load had no answer")
+    durations = sorted(duration for _, _, duration in logged)
+    usual = durations[len(durations) // 2]
+    latencies = sorted([*durations, *(wait + usual for each in durations for wait in hidden(each, pace))])
+    elapsed = max(start + duration for start, _, duration in logged) - min(start for start, _, _ in logged)
+    failed = sum(not 200 <= status < 300 for _, status, _ in logged)
+    told = clients.summary([latency / 1e6 for latency in latencies], elapsed / 1e6, failed)
+    return {**told, "requests": len(logged)}
 
 
-def corrected(duration: float, pace: float) -> Iterator[float]:
-    """A duration, and those of the requests that were due while it lasted."""
-    while duration > 0:
-        yield duration
+def hidden(duration: float, pace: float) -> Iterator[float]:
+    """How long those waited that were due while an answer of that duration was outstanding."""
+    while duration > pace:
         duration -= pace
+        yield duration

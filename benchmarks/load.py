@@ -1,4 +1,4 @@
-"""Load over HTTP: wrk where it is on the path, otherwise a generator of our own, named as such in the report."""
+"""Load over HTTP: wrk, or h2load to keep a rate; where they are not on the path, generators of our own, named as such."""
 
 import json
 import shutil

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from itertools import accumulate, islice
+from itertools import accumulate
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
@@ -21,9 +21,18 @@ from edgeprofile.errors import ReadOnlyProfile, TraitsMismatch, WrongType
 from edgeprofile.memory import allocated, may_hold_containers, tree_size, untrack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-__all__ = ["Encoded", "Profile", "decode", "decode_model", "encode_document", "encode_hash", "encode_strings"]
+__all__ = [
+    "Encoded",
+    "Profile",
+    "decode",
+    "decode_model",
+    "document_models",
+    "encode_document",
+    "encode_hash",
+    "encode_strings",
+]
 
 T = TypeVar("T")
 
@@ -68,6 +77,14 @@ def encode_document(text: bytes) -> Encoded:
     if not (text.lstrip(b" \t\r\n").startswith(b"{") and _is_json(text)):
         raise WrongType("the document at this key is no JSON object of models", code="WRONGTYPE")
     return Encoded(text)
+
+
+def document_models(text: bytes) -> Collection[str]:
+    """The names of the models in a JSON document that `encode_document` accepts."""
+    try:
+        return _models(text)
+    except msgspec.DecodeError:
+        return _loads(text)  # type: ignore[no-any-return]  # an object, as was checked
 
 
 def _text(data: bytes) -> str:
@@ -349,31 +366,14 @@ def _freeze(value: Any) -> Any:
 
 def _take_over(empty: _Traits, members: dict[str, Any]) -> None:
     """Fill it with frozen members, under names that all profiles share."""
-    if _shared.issuperset(members):
-        _update(empty, members)  # copies the table as it is
-    else:
-        _share(members)
-        _update(empty, zip(map(intern, members), members.values(), strict=True))
+    _update(empty, zip(map(intern, members), members.values(), strict=True))
     untrack(empty)
-
-
-def _share(names: Iterable[str]) -> None:
-    """Note those that need no interning from now on: msgspec gives the same object for a short name again and again.
-
-    It does so by a cache of 512 places, of which a few dozen names leave each other alone.
-    """
-    room = _MOST_SHARED - len(_shared)
-    if room > 0:
-        _shared.update(islice((name for name in names if name.isascii() and len(name) <= _SHORT), room))
 
 
 _new_dict = dict.__new__
 _new_list = list.__new__
 _update = dict.update
 _extend = list.extend
-_shared: set[str] = set()
-_MOST_SHARED: Final = 64
-_SHORT: Final = 32
 
 
 def _thaw(value: Any) -> Any:

@@ -104,22 +104,25 @@ def half(bench: Bench) -> None:
 
     Where that is more than half of what the bare server can do, it gets that half: overloaded, it would be easily beaten.
     """
-    bench.result.settings |= {"load generator": load.pacer(), "connections": CONNECTIONS}
+    bench.result.settings |= {
+        "load generator": f"{load.pacer()}; capacities: {load.generator()}",
+        "connections": MANY,
+    }
     with servers.valkey() as server:
         servers.fill(server, 1)
         with bench.contenders([BARE, OURS], "http", **server_spec(server)) as present:
-            endpoints = http.ready(bench, present, CONNECTIONS)
+            endpoints = http.ready(bench, present, MANY)
             if len(endpoints) == 2:
                 _halved(bench, endpoints)
 
 
 def _halved(bench: Bench, endpoints: dict[str, http.Endpoint]) -> None:
-    capacities = {name: _load(bench, endpoint).rate for name, endpoint in endpoints.items()}
+    capacities = {name: _load(bench, endpoint, connections=MANY).rate for name, endpoint in endpoints.items()}
     rates = {OURS: capacities[OURS] / 2, BARE: min(capacities.values()) / 2}
 
     def run(name: str) -> Load:
         body, seconds = http.bodies(endpoints[name], 1)[0], bench.settings.http_seconds
-        return load.paced(endpoints[name], body, connections=CONNECTIONS, seconds=seconds, rate=rates[name])
+        return load.paced(endpoints[name], body, connections=MANY, seconds=seconds, rate=rates[name])
 
     loads = http.interleaved(bench, list(endpoints), run, "half")
     if len(loads) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import cachetools
@@ -52,9 +53,8 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         )
         cachetools.Cache.__init__(self, maxsize, getsizeof)
         self._ttu = ttu
-        self._own_sizes = getsizeof is None
-        if not self._own_sizes:
-            self._weigh = self._weigh_by_getsizeof
+        if getsizeof is not None:
+            self._own_sizes, self._weigh = False, partial(_weigh_by, getsizeof)
 
     @staticmethod
     def getsizeof(value: Profile | None) -> int:
@@ -173,5 +173,6 @@ class ProfileCache(Pool, cachetools.Cache[Key, Profile | None]):
         data = entry.data
         return self.decode(entry, data) if isinstance(data, bytes) else data
 
-    def _weigh_by_getsizeof(self, _value: str, data: bytes | Profile | None) -> int:
-        return int(self.getsizeof(decode(data) if isinstance(data, bytes) else data))
+
+def _weigh_by(getsizeof: Callable[[Profile | None], int], _value: str, data: bytes | Profile | None) -> int:
+    return int(getsizeof(decode(data) if isinstance(data, bytes) else data))

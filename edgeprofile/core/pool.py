@@ -35,7 +35,7 @@ ENTRY_SIZE: Final = (
 SPACE_SIZE: Final = 1024
 """An empty space: the object, its dict, its name and its branches of the tree."""
 
-_MEASURE_EVERY: Final = 63
+_MEASURE_EVERY: Final = 60
 _WEIGHT: Final = 0.2
 
 SECOND_CHANCES: Final = 64
@@ -297,7 +297,7 @@ class Pool:
     def _growth(self, profile: Profile) -> int:
         """What an entry gains when its decoded profile is kept.
 
-        Profiles are alike: one of a few is measured, the others are judged by the length of their encoding. The sums
+        Profiles are alike: one of some dozens is measured, the others are judged by the length of their encoding. The sums
         come out the same, for a fraction of the time.
         """
         if not self._own_sizes:

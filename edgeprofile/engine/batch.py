@@ -78,7 +78,11 @@ class Fetch(Call):
         if isinstance(result, BaseException):
             self.fail(result)
             return
-        found = self.read(result)
+        try:
+            found = self.read(result)
+        except Exception as error:
+            self.fail(error)
+            raise
         if found is None:
             self.replies = []
             self._wire.send(self)
@@ -150,7 +154,13 @@ class Batch:
     def _arrived(self, wire: AsyncWire, result: list[Any] | BaseException) -> None:
         if isinstance(result, BaseException):
             self.fail(result)
-        elif self.take(result):
+            return
+        try:
+            further = self.take(result)
+        except Exception as error:
+            self.fail(error)
+            raise
+        if further:
             self.stream(wire)
 
 

@@ -418,8 +418,8 @@ class Engine:
             for fill, result in settled:
                 if fill.outcome is None:
                     fill.outcome = self._outcome(node, fill, result, now)
+                    self.in_flight -= 1
                     ended.append(fill)
-            self.in_flight -= len(ended)
         for fill in ended:
             for wake in fill.waiters:
                 try:

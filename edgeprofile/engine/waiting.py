@@ -58,8 +58,7 @@ class TaskWaiter:
 
     def _wake(self) -> None:
         if threading.get_ident() == self._thread:
-            if not self.settled.done():
-                self.settled.set_result(True)
+            self._set()
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._set)
 

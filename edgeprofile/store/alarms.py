@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Alarms", "Sleeper"]
 
 _BREATH: Final = 0.001
-"""Seconds between two looks at all that are set: what a deadline may be late by."""
+"""Seconds between two looks at all that are set, if not more: what a deadline may be late by."""
+_REST: Final = 10
+"""The same as a multiple of what the look took."""
 
 
 class Sleeper(Protocol):
@@ -63,4 +65,4 @@ class Alarms:
                 sleeper.late()
         first = min(self._deadlines.values(), default=math.inf)
         if first < self._rings_at:
-            self._wind(max(first, now + _BREATH))
+            self._wind(max(first, now + max(_BREATH, _REST * (time.monotonic() - now))))

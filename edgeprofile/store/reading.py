@@ -11,11 +11,9 @@ from functools import lru_cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import msgspec
-
 from edgeprofile.core.keeper import Found
 from edgeprofile.errors import ProtocolViolation
-from edgeprofile.profile import encode_document, encode_hash, encode_strings
+from edgeprofile.profile import document_models, encode_document, encode_hash, encode_strings
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
@@ -116,7 +114,7 @@ class Reading:
         self._rule = rule
         self._unreadable = unreadable
         self._models = models
-        self._names = _no_models if layout == "event-stream" else _members if json_documents else _fields
+        self._names = _no_models if layout == "event-stream" else document_models if json_documents else _fields
         self._encode: Callable[[Any], Encoded] = (
             encode_document if json_documents else encode_strings if layout == "event-stream" else encode_hash
         )
@@ -228,10 +226,6 @@ def _fields(value: Any) -> Iterable[str]:
 def _name(name: bytes) -> str:
     """A model's name; the names of a project are few."""
     return name.decode("utf-8", "replace")
-
-
-def _members(value: Any) -> Iterable[str]:
-    return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
 
 
 def _no_models(_: Any) -> Iterable[str]:

@@ -117,11 +117,13 @@ class AsyncWire:
 
     def _flush(self) -> None:
         self._flush_due = False
+        if not self._queue:
+            return
         if self._link is None:
             if self._connecting is None and not self._closed:
                 name = f"edgeprofile-connect {self._endpoint.name}"
                 self._connecting = self.loop.create_task(self._connect(), name=name)
-        elif self._queue:
+        else:
             self._send_queued(self._link)
 
     def _send_queued(self, link: Link) -> None:

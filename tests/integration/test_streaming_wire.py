@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from edgeprofile.errors import RedisUnavailable
 from edgeprofile.store.endpoint import Endpoint
 from edgeprofile.store.link import Call, Link
 from edgeprofile.store.resp import pack
 from edgeprofile.store.streaming import AsyncWire
+from tests.support.ports import HOST, free_port
 from tests.support.servers import Server
 
 NUMBERS = [b"%d" % number for number in range(100)]
@@ -67,6 +69,28 @@ def test_calls_that_come_one_at_a_time_leave_at_once(redis_db: Server, writes: l
         for number in NUMBERS:
             assert await wire.ask(pack((b"ECHO", number)), 1) == [number]
         assert writes == [1] * len(NUMBERS)
+        wire.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_wire_that_nobody_waits_for_does_not_connect_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[float] = []
+    stream = Endpoint.stream
+
+    async def counted(endpoint: Endpoint, protocol: asyncio.Protocol, timeout: float) -> None:
+        attempts.append(timeout)
+        await stream(endpoint, protocol, timeout)
+
+    monkeypatch.setattr(Endpoint, "stream", counted)
+
+    async def scenario() -> None:
+        wire = AsyncWire(Endpoint((HOST, free_port())), max_reply_bytes=1 << 20, connect_timeout=5.0, stall=5.0)
+        for failures in (1, 2):
+            with pytest.raises(RedisUnavailable):
+                await wire.ask(pack((b"PING",)), 1)
+            await asyncio.sleep(0.1)
+            assert len(attempts) == failures
         wire.close()
 
     asyncio.run(scenario())

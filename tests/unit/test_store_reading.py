@@ -98,3 +98,11 @@ def test_a_server_that_knows_no_field_ttls_is_not_asked_for_them_until_hope_retu
     assert by.ask(asked_for(KEY)).payload == pack(("HGETALL", KEY), ("PTTL", KEY))
     by.hope()
     assert by.ask(asked_for(KEY)).expects == 3
+
+
+def test_a_document_that_only_lenient_parsers_take_has_models_too() -> None:
+    names: list[str] = []
+    by = reading(json_documents=True, models=names.extend)
+    text = b'{"m":{"a":"\\ud800"},"n":1}'
+    assert by.found(by.ask(asked_for(KEY)), [text, -1], "node") == Found(text, math.inf)
+    assert names == ["m", "n"]
