@@ -37,11 +37,11 @@ class Fetch(Call):
     _wire: AsyncWire
 
     def __init__(self, fill: Fill, reading: Reading, node: Node, settle: Settle) -> None:
-        self._ask = ask = reading.ask(fill.identity)
-        self.payload, self.expects = ask.payload, ask.expects
-        self.replies = []
+        ask = reading.ask(fill.identity)
+        super().__init__(ask.payload, ask.expects)
         self.fill = fill
         self.node = node
+        self._ask = ask
         self._reading = reading
         self._settle = settle
         self._first: Unasked | None = None
@@ -58,11 +58,11 @@ class Fetch(Call):
             found = self._reading.found(self._ask, replies, self.node.name)
         except EdgeProfileError as error:
             return error
-        if type(found) is Unasked:
+        if isinstance(found, Unasked):
             self._first, self._ask = found, found.ask
             self.payload, self.expects = found.ask.payload, found.ask.expects
             return None
-        return found  # type: ignore[return-value]  # mypy does not narrow by the exact type
+        return found
 
     def stream(self, wire: AsyncWire) -> None:
         """Ask on a connection of the running loop, the further question included."""
