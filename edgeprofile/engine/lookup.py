@@ -150,7 +150,9 @@ class Lookups:
     async def aread_each(self, identities: Iterable[Identity], deadline: float) -> list[Answer | EdgeProfileError]:
         """As `aread_many`, with the error of a profile in its place."""
         outcomes = await self._atry_many(identities, deadline)
-        return [out if isinstance(out, Answer) else await self._aread_again(who, deadline) for who, out in outcomes]
+        return [
+            out if isinstance(out, Answer) else await self._aread_again(who, out, deadline) for who, out in outcomes
+        ]
 
     async def _atry_many(
         self, identities: Iterable[Identity], deadline: float
@@ -162,8 +164,13 @@ class Lookups:
         finally:
             self._leave(plans)
 
-    async def _aread_again(self, identity: Identity, deadline: float) -> Answer | EdgeProfileError:
+    async def _aread_again(
+        self, identity: Identity, outcome: EdgeProfileError, deadline: float
+    ) -> Answer | EdgeProfileError:
+        """By itself, what failed among others; where there is no time left, what may be served of it all the same."""
         try:
+            if self._engine.clock() >= deadline:
+                return self._stale_or_raise(identity, outcome)
             return await self._aread(identity, deadline)
         except EdgeProfileError as error:
             return error
@@ -332,17 +339,19 @@ class Lookups:
 
     def _help(self, fill: Fill, deadline: float) -> None:
         """Ask, too: the loop that was to read the answer may be busy with something else, or gone."""
-        if self._may_help(fill):
+        if self._may_help(fill, deadline):
             self._engine.contribute(fill.where, ((fill, self._carry(fill, deadline)),))
 
-    async def _ahelp(self, fill: Fill) -> None:
-        if self._may_help(fill):
+    async def _ahelp(self, fill: Fill, deadline: float) -> None:
+        if self._may_help(fill, deadline):
             node: Node = fill.where
             wire = node.stream() or await node.attach()
             self._engine.fetch(fill, self._engine.contribute).stream(wire)
 
-    def _may_help(self, fill: Fill) -> bool:
-        """One helper is enough: where many wait long, it is Redis that is slow."""
+    def _may_help(self, fill: Fill, deadline: float) -> bool:
+        """One helper is enough: where many wait long, it is Redis that is slow. Who has no time left helps nobody."""
+        if self._engine.clock() >= deadline:
+            return False
         with self._engine.lock:
             first, fill.helped = not fill.helped, True
         return first
@@ -395,7 +404,7 @@ class Lookups:
         if not plan.mine:
             if await plan.waiter.wait(self._halfway(deadline)):
                 return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled
-            await self._ahelp(plan.fill)
+            await self._ahelp(plan.fill, deadline)
         return plan.fill.outcome if await plan.waiter.wait(deadline) else self._late()
 
     def _leave(self, plans: Sequence[_Plan[Waiter]]) -> None:

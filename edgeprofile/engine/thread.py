@@ -23,12 +23,15 @@ class LoopThread:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop
 
     def start(self) -> None:
-        """Start the thread; its loop runs when this returns."""
+        """Start the thread; its loop runs when this returns. Raises what kept it from that, such as `OSError`."""
         self._thread.start()
         self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
         """Run a coroutine as a task of the loop, from any thread."""
@@ -52,7 +55,15 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def _run(self) -> None:
-        asyncio.run(self._main())
+        try:
+            with asyncio.Runner() as runner:
+                runner.get_loop()  # where it cannot be made, there is no coroutine yet
+                runner.run(self._main())
+        except BaseException as error:
+            if self._ready.is_set():
+                raise
+            self._failure = error
+            self._ready.set()
 
     async def _main(self) -> None:
         self.loop = asyncio.get_running_loop()

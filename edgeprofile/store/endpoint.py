@@ -152,11 +152,15 @@ def descriptor(transport: asyncio.BaseTransport | None) -> int:
 
 def sever(descriptors: Iterable[int]) -> None:
     """Let go of sockets inherited through a fork: their numbers stay valid, and neither peer nor parent hears of it."""
+    numbers = {number for number in descriptors if number >= 0}
+    if not numbers:
+        return
+    os.close(min(numbers))  # where there is no room for another descriptor, there is now
     blank = os.open(os.devnull, os.O_RDWR)
-    for number in descriptors:
-        if number >= 0:
-            os.dup2(blank, number)
-    os.close(blank)
+    for number in numbers - {blank}:
+        os.dup2(blank, number)
+    if blank not in numbers:
+        os.close(blank)
 
 
 def _commands(username: str, password: str, db: int) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from edgeprofile.errors import EdgeProfileError, LookupTimeout, ProtocolViolation, ReplyTooLarge
 from edgeprofile.store.endpoint import descriptor
-from edgeprofile.store.resp import ReplyReader
+from edgeprofile.store.refusals import refusal
+from edgeprofile.store.resp import ErrorReply, ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -143,9 +144,15 @@ class Link(asyncio.Protocol):
             await self._endpoint.stream(self, timeout)
             if login.expects:
                 await self._log_in(login, deadline)
+            self._check_open()
         except BaseException as error:
             self.abort(error)
             raise
+
+    def _check_open(self) -> None:
+        """It may have ended before anybody could be told: from here on, ``lost`` tells."""
+        if self._transport is None:
+            raise self._endpoint.lost(self._cause, heard=self._heard > 0)
 
     @property
     def idle(self) -> bool:
@@ -245,7 +252,10 @@ class Link(asyncio.Protocol):
 
     def _deal(self, reply: Any) -> None:
         if not self._in_flight:
-            self._violated("answered what nobody asked")
+            if isinstance(reply, ErrorReply):  # a server that has no room for another connection says so, and ends it
+                self.abort(refusal(reply, self._endpoint.name, doing="a connection"))
+            else:
+                self._violated("answered what nobody asked")
             return
         call = self._in_flight[0]
         call.replies.append(reply)

@@ -61,9 +61,10 @@ class Names:
         """The answer that is on its way, or a new one."""
         with self._lock:
             if self._asked is None:
-                self._asked = Future()
-                self._asked.set_running_or_notify_cancel()  # a waiter that gives up must not cancel it for the others
-                threading.Thread(target=self._run, args=(self._asked,), name="edgeprofile-resolve", daemon=True).start()
+                asked: Future[list[Place]] = Future()
+                asked.set_running_or_notify_cancel()  # a waiter that gives up must not cancel it for the others
+                threading.Thread(target=self._run, args=(asked,), name="edgeprofile-resolve", daemon=True).start()
+                self._asked = asked  # not before: where no thread can be started, the next caller tries again
             return self._asked
 
     def _run(self, answer: Future[list[Place]]) -> None:

@@ -122,7 +122,8 @@ class AsyncWire:
         if self._link is None:
             if self._connecting is None and not self._closed:
                 name = f"edgeprofile-connect {self._endpoint.name}"
-                self._connecting = self.loop.create_task(self._connect(), name=name)
+                # Never begun within this call, as a task factory of the loop's may do.
+                self._connecting = asyncio.Task(self._connect(), loop=self.loop, name=name)
         else:
             self._send_queued(self._link)
 
@@ -136,6 +137,9 @@ class AsyncWire:
         )
         try:
             await link.open(self._connect_timeout)
+        except asyncio.CancelledError:
+            self._fail_queue(self._gone("was given up"))
+            raise
         except Exception as error:  # noqa: BLE001 (whatever it is, the callers must hear of it)
             self._fail_queue(self._endpoint.unreachable(error))
         else:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edgeprofile import AsyncClient, Client, ClosedError, LookupTimeout, Overloaded, ReplyTooLarge
+from edgeprofile.engine.batch import Fetch
+from edgeprofile.store.streaming import AsyncWire
 from tests.support.clients import configuration
 from tests.support.faults import TO_CLIENT
 from tests.support.wait import auntil, until
@@ -156,3 +158,28 @@ def test_a_client_that_is_closed_keeps_no_caller_waiting(redis_db, make_proxy):
 async def client_is_connected(client, twin):
     assert await twin.get("user", "email", "warm") is None
     assert client.get("user", "email", "warmer") is None
+
+
+def test_a_batch_that_is_late_asks_redis_nothing_more(redis_db, make_proxy, monkeypatch):
+    """A Redis that is slow already is not asked twice for what nobody waits for any more."""
+    sent = []
+    send = AsyncWire.send
+
+    def counted(wire, call):
+        sent.append(call)
+        send(wire, call)
+
+    async def run():
+        proxy = make_proxy(redis_db)
+        async with AsyncClient(configuration(proxy.address, limits={"timeout": "10s"})) as client:
+            await client.start()
+            await client.get("user", "email", "first")
+            proxy.data.hold(TO_CLIENT)
+            monkeypatch.setattr(AsyncWire, "send", counted)
+            ids = [("email", str(number)) for number in range(200)]
+            outcomes = await client.encoded.get_many("user", ids, timeout=0.3)
+            assert {type(outcome) for outcome in outcomes} == {LookupTimeout}
+            assert not any(isinstance(call, Fetch) for call in sent)  # of a batch they are no calls of their own
+            proxy.data.release()
+
+    asyncio.run(run())
