@@ -12,8 +12,10 @@ import random
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from edgeprofile.core.backoff import Backoff
 from edgeprofile.core.slots import SlotMap, slot
 from edgeprofile.engine.ownership import Ownership, cluster_refusal
 from edgeprofile.errors import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from edgeprofile.engine.node import Node
     from edgeprofile.engine.target import Target
     from edgeprofile.engine.upstream import NodeMaker, Sessions
+    from edgeprofile.store.streaming import AsyncWire
 
 __all__ = ["Cluster"]
 
@@ -74,13 +77,14 @@ class Cluster:
         self.targets = targets
         self._make = make
         self._lock = lock
-        self._seeds = seeds
+        self._seeds = {seed: make.at(seed) for seed in seeds}
         self._nodes: dict[Address, Node] = {}
         self._guests: dict[Address, tuple[Node, float]] = {}
         self._at_door = threading.Lock()
         self._table: tuple[Node | None, ...] = ()
         self._map: SlotMap | None = None
         self._epoch, self._heard = -1, 0.0
+        self._backoff = Backoff()
         self._due: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.trouble: EdgeProfileError | None = None
@@ -132,12 +136,13 @@ class Cluster:
             self._due.clear()
             await self._refresh()
             self._see_off()
-            await asyncio.sleep(_REFRESH_GAP)
-            try:
-                async with asyncio.timeout(_REFRESH_EVERY if self._map is not None else _REFRESH_GAP):
-                    await self._due.wait()
-            except TimeoutError:
+            if self._map is None:  # whoever asks for it is told by the retries, and does not hurry them
+                await asyncio.sleep(self._backoff.next(random.random()))  # noqa: S311 (jitter)
                 continue
+            await asyncio.sleep(_REFRESH_GAP)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH_EVERY):
+                    await self._due.wait()
 
     async def _refresh(self) -> None:
         """Ask nodes, known ones first and in no fixed order, until some tell; keep the old map if none does."""
@@ -164,17 +169,24 @@ class Cluster:
     async def _ask(self, address: Address) -> tuple[SlotMap, int] | None:
         """The map as one node sees it, and the epoch of that; `None` where it knows no map, or does not tell."""
         node = self._nodes.get(address)
-        asked = node or self._make.at(address)
         try:
-            found = await _ask_slots(asked)
+            found = await (_ask_slots(node, await node.attach()) if node is not None else self._ask_seed(address))
         except EdgeProfileError as error:
             self.trouble = error
             self._sessions.tell()
             return None
+        return found if found is not None and found[0].addresses else None
+
+    async def _ask_seed(self, address: Address) -> tuple[SlotMap, int] | None:
+        """As a seed sees it, over a connection that ends with the answer. What the seed refused of us is remembered."""
+        seed = self._seeds.get(address)
+        if seed is None:  # a node that has left since it was chosen
+            return None
+        wire = seed.spare()
+        try:
+            return await _ask_slots(seed, wire)
         finally:
-            if node is None:
-                asked.close()
-        return found if found[0].addresses else None
+            wire.close()
 
     def _learn(self, found: SlotMap, epoch: int) -> None:
         """Believe a node, unless it was left behind: who knows only an older epoch knows nothing new."""
@@ -226,9 +238,8 @@ class NoOwner(RedisUnavailable):
     """No node is known for a slot."""
 
 
-async def _ask_slots(node: Node) -> tuple[SlotMap, int]:
+async def _ask_slots(node: Node, wire: AsyncWire) -> tuple[SlotMap, int]:
     """The slot map as a node sees it, and the cluster's epoch as far as it knows."""
-    wire = await node.attach()
     slots, info = await wire.ask(_SLOTS, 2)
     for reply in (slots, info):
         if isinstance(reply, ErrorReply):

@@ -84,6 +84,20 @@ def test_a_node_of_a_cluster_is_not_taken_for_a_single_server(make_client, clust
         client.get_many("user", "email", NAMES)
 
 
+def test_a_password_that_a_seed_refused_is_not_offered_again_and_again(make_client, make_server):
+    server = make_server(cluster=True, requirepass="right")
+    client = make_client(configuration(server.address, config={"clusterMode": True, "password": "wrong"}))
+    with pytest.raises(edgeprofile.EdgeProfileError):
+        client.get("user", "email", "ada", timeout=0.2)
+    until(lambda: refusals(server), 5, "it is refused")
+    time.sleep(2)
+    assert refusals(server) <= 4
+
+
+def refusals(server):
+    return int(server.info("errorstats").get("errorstat_WRONGPASS", "count=0").removeprefix("count="))
+
+
 def test_a_moved_slot_is_followed_and_its_entries_are_dropped(make_client, make_cluster):
     cluster = make_cluster(primaries=3)
     client = make_client(settings(cluster))

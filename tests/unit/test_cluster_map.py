@@ -1,5 +1,7 @@
 """The map of a cluster: whose word counts, and who is let go."""
 
+import asyncio
+import socket
 import threading
 
 import pytest
@@ -30,16 +32,23 @@ class Sessions:
     def shut(self, node):
         self.open_nodes.remove(node)
 
+    def tell(self):
+        pass
+
 
 @pytest.fixture
 def cluster():
-    config = from_mapping(configuration("10.0.0.1:1", config={"clusterMode": True}))
+    return made("10.0.0.1:1")
+
+
+def made(address, **changes):
+    config = from_mapping(configuration(address, config={"clusterMode": True}, **changes))
     redis = config.destinations[0].config
     cache = ProfileCache(1 << 20, clock=lambda: 0.0)
     target = Target(config.destinations[0], Counters(), ())
-    made = Cluster(redis, [target], NodeMaker(redis, cache, Policy(1, 1, 1), config.limits), threading.Lock())
-    made._sessions = Sessions()
-    return made
+    cluster = Cluster(redis, [target], NodeMaker(redis, cache, Policy(1, 1, 1), config.limits), threading.Lock())
+    cluster._sessions = Sessions()
+    return cluster
 
 
 def whole(address):
@@ -98,3 +107,45 @@ def test_a_key_on_its_way_does_not_change_the_map(cluster):
     assert not moved
     assert cluster.amend(refusal(ErrorReply("MOVED 5 10.0.0.1:1"), "n", doing="GET")) == 0.0
     assert len(moved) == 1
+
+
+def test_without_a_map_the_retries_are_fewer_and_fewer_however_many_ask(cluster, monkeypatch):
+    async def nobody_tells(address):
+        asked.append(address)
+
+    async def scenario():
+        following = asyncio.create_task(cluster.follow(Sessions()))
+        for _ in range(100):
+            cluster.ask_again()
+            await asyncio.sleep(0.01)
+        following.cancel()
+
+    asked = []
+    monkeypatch.setattr(cluster, "_ask", nobody_tells)
+    asyncio.run(scenario())
+    assert 3 <= len(asked) <= 8
+
+
+def test_a_seed_whose_name_is_not_resolved_is_waited_for_by_one_thread(monkeypatch):
+    def hangs(host, *_, flags=0, **__):
+        if not flags:
+            resolving.append(host)
+            released.wait(10)
+        raise socket.gaierror("unknown")
+
+    async def scenario():
+        for _ in range(3):
+            assert await cluster._ask(("nowhere.example", 1)) is None
+
+    resolving, released = [], threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    cluster = made("nowhere.example:1", limits={"connectTimeout": "20ms"})
+    try:
+        asyncio.run(scenario())
+    finally:
+        released.set()
+    assert resolving == ["nowhere.example"]
+
+
+def test_a_node_that_has_left_and_is_no_seed_tells_nothing(cluster):
+    assert asyncio.run(cluster._ask(B)) is None
