@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from edgeprofile.engine.cluster import NoOwner
 from edgeprofile.errors import LookupTimeout
 from edgeprofile.store.refusals import Redirected, refusal
 from edgeprofile.store.resp import ErrorReply, pack
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Writes"]
 
+_PAUSE: Final = 0.02
+"""Seconds before asking again who has a profile, where the first answer did not help."""
+
 
 class Writes:
     """Deletes profiles for one engine."""
@@ -28,12 +32,15 @@ class Writes:
 
     def delete(self, identities: Sequence[Identity], deadline: float) -> int:
         """Delete the keys of these profiles, for a thread; how many there were. Raises the `ServiceError` family."""
-        self._overwrite(identities)
-        removed, left = 0, list(identities)
+        removed, left, least = 0, list(identities), 0.0
         try:
             while True:
-                tally = _Tally()
-                for node, some in self._by_node(left).items():
+                parts, tally = self._by_node(left, deadline), _Tally()
+                self._overwrite(left)
+                if parts is None:
+                    time.sleep(_PAUSE)
+                    continue
+                for node, some in parts.items():
                     tally.take(node, some, node.blocking.call(_command(some), _size(some), deadline, _counts))
                 for who, there in tally.asked:
                     node = self._engine.upstream(who).at(there.address)
@@ -42,25 +49,30 @@ class Writes:
                 left = tally.redirected
                 if not left:
                     return removed
-                time.sleep(self._pause(tally, deadline))
+                time.sleep(self._pause(tally, deadline, least))
+                least = _PAUSE
         finally:
             self._overwrite(identities)
 
     async def adelete(self, identities: Sequence[Identity], deadline: float) -> int:
         """As `delete`, for a task; the nodes work at the same time."""
-        self._overwrite(identities)
-        removed, left = 0, list(identities)
+        removed, left, least = 0, list(identities), 0.0
         try:
             async with asyncio.timeout(deadline - self._engine.clock()):
                 while True:
-                    tally = _Tally()
-                    await asyncio.gather(*(self._adelete(*part, tally) for part in self._by_node(left).items()))
+                    parts, tally = self._by_node(left, deadline), _Tally()
+                    self._overwrite(left)
+                    if parts is None:
+                        await asyncio.sleep(_PAUSE)
+                        continue
+                    await asyncio.gather(*(self._adelete(*part, tally) for part in parts.items()))
                     await asyncio.gather(*(self._adelete_there(*part, tally) for part in tally.asked))
                     removed += tally.removed
                     left = tally.redirected
                     if not left:
                         return removed
-                    await asyncio.sleep(self._pause(tally, deadline))
+                    await asyncio.sleep(self._pause(tally, deadline, least))
+                    least = _PAUSE
         except TimeoutError as error:
             raise LookupTimeout("Redis did not confirm the delete before its deadline; it may have happened") from error
         finally:
@@ -75,24 +87,35 @@ class Writes:
         wire = await node.attach()
         tally.take(node, [who], (await wire.ask(_asking(who), 2))[1:], there=True)
 
-    def _pause(self, tally: _Tally, deadline: float) -> float:
-        """Have the map corrected; raises the redirection where no time is left to follow it."""
-        pauses = [self._engine.upstream(who).amend(error) or 0.0 for who, error in tally.errors]
-        if self._engine.clock() + max(pauses) >= deadline:
+    def _pause(self, tally: _Tally, deadline: float, least: float) -> float:
+        """Have the map corrected; raises the redirection where no time is left to follow it.
+
+        ``least`` is for nodes that refer to each other.
+        """
+        pause = max(least, *(self._engine.upstream(who).amend(error) or 0.0 for who, error in tally.errors))
+        if self._engine.clock() + pause >= deadline:
             raise tally.errors[0][1]
-        return max(pauses)
+        return pause
 
     def _overwrite(self, identities: Sequence[Identity]) -> None:
+        """At all nodes known now; so before each round: others may have come, and been read from, since the last."""
         engine = self._engine
         with engine.lock:
             for identity in identities:
                 for node in engine.upstream(identity).nodes:
                     node.keeper.overwrite(identity)
 
-    def _by_node(self, identities: Sequence[Identity]) -> dict[Node, list[Identity]]:
+    def _by_node(self, identities: Sequence[Identity], deadline: float) -> dict[Node, list[Identity]] | None:
+        """Who is asked for what; `None` while that is not known of all, and raises `NoOwner` where no time is left."""
         parts: dict[Node, list[Identity]] = {}
         for identity in identities:
-            parts.setdefault(self._engine.node(identity), []).append(identity)
+            try:
+                parts.setdefault(self._engine.node(identity), []).append(identity)
+            except NoOwner as error:
+                self._engine.upstream(identity).amend(error)
+                if self._engine.closed or self._engine.clock() + _PAUSE >= deadline:
+                    raise
+                return None
         return parts
 
 

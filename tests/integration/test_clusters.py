@@ -8,6 +8,7 @@ import pytest
 import edgeprofile
 from tests.support.clients import configuration, hears
 from tests.support.cluster import Cluster
+from tests.support.ports import HOST, free_port
 from tests.support.wait import until
 
 pytestmark = pytest.mark.limit(120)
@@ -68,6 +69,21 @@ def test_delete_reaches_every_node(client, cluster_db):
         write(cluster_db, name, 1)
     assert client.delete("user", [("email", name) for name in [*NAMES, "nobody"]]) == len(NAMES)
     assert client.get_many("user", "email", NAMES) == dict.fromkeys(NAMES)
+
+
+def test_a_delete_that_is_the_first_call_waits_for_the_map(make_client, cluster_db):
+    for name in NAMES:
+        write(cluster_db, name, 1)
+    client = make_client(settings(cluster_db))
+    assert client.delete("user", [("email", name) for name in NAMES]) == len(NAMES)
+
+
+def test_a_delete_without_a_map_is_given_up_at_its_deadline(make_client):
+    client = make_client(configuration(f"{HOST}:{free_port()}", config={"clusterMode": True}))
+    begun = time.monotonic()
+    with pytest.raises(edgeprofile.RedisUnavailable, match="no node of the cluster is known"):
+        client.delete("user", [("email", "ada")], timeout=0.4)
+    assert time.monotonic() - begun > 0.3
 
 
 def test_a_single_server_is_not_taken_for_a_cluster(make_client, redis_db):

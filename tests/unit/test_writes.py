@@ -1,0 +1,121 @@
+"""Deletes in a cluster whose nodes do not say who has a profile."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from edgeprofile.core.keeper import Identity
+from edgeprofile.engine.cluster import NoOwner
+from edgeprofile.engine.writes import Writes
+from edgeprofile.store.refusals import Redirected
+from edgeprofile.store.resp import ErrorReply
+
+WHO = Identity("2Dest", "user", "email", "ada", (b"key",))
+
+
+class ReferringNode:
+    """Answers a delete with replies that it is given, or with the last of them for ever; it is its own connections."""
+
+    name = "node"
+
+    def __init__(self, *replies):
+        self.asked = 0
+        self.blocking = self.keeper = self
+        self.overwritten = 0
+        self._replies = replies
+
+    def call(self, *_):
+        self.asked += 1
+        return [self._replies[min(self.asked, len(self._replies)) - 1]]
+
+    async def attach(self):
+        return self
+
+    async def ask(self, *_):
+        return self.call()
+
+    def overwrite(self, _identity):
+        self.overwritten += 1
+
+
+class OneNodeEngine:
+    """An engine, and its upstream, which knows its node after a few questions and takes redirections as settled."""
+
+    def __init__(self, node, unknown=0):
+        self.lock = threading.Lock()
+        self.clock = time.monotonic
+        self.closed = False
+        self.amended = 0
+        self._node = node
+        self._unknown = unknown
+
+    @property
+    def nodes(self):
+        return [] if self._unknown else [self._node]
+
+    def upstream(self, _identity):
+        return self
+
+    def node(self, _identity):
+        if self._unknown:
+            self._unknown -= 1
+            raise NoOwner("nobody")
+        return self._node
+
+    def amend(self, _error):
+        self.amended += 1
+        return 0.0
+
+
+@pytest.fixture(params=["thread", "task"])
+def delete(request):
+    def run(engine, timeout):
+        writes, deadline = Writes(engine), time.monotonic() + timeout
+        if request.param == "thread":
+            return writes.delete([WHO], deadline)
+        return asyncio.run(writes.adelete([WHO], deadline))
+
+    return run
+
+
+def moved():
+    return ErrorReply("MOVED 5 10.0.0.1:1")
+
+
+def test_only_the_first_redirection_is_followed_without_a_pause(delete, monkeypatch):
+    monkeypatch.setattr("edgeprofile.engine.writes._PAUSE", 60)
+    assert delete(OneNodeEngine(ReferringNode(moved(), 1)), 10) == 1
+    with pytest.raises(Redirected):
+        delete(OneNodeEngine(ReferringNode(moved(), moved(), 1)), 10)
+
+
+def test_nodes_that_refer_to_each_other_are_asked_a_few_times(delete):
+    node = ReferringNode(moved())
+    with pytest.raises(Redirected):
+        delete(OneNodeEngine(node), 0.3)
+    assert 3 <= node.asked <= 17
+
+
+def test_a_node_that_is_not_known_yet_is_waited_for_and_overwritten_before_it_is_asked(delete):
+    node = ReferringNode(1)
+    engine = OneNodeEngine(node, unknown=3)
+    assert delete(engine, 10) == 1
+    assert engine.amended == 3
+    assert node.overwritten >= 2
+
+
+def test_a_node_that_does_not_become_known_is_waited_for_until_the_deadline(delete):
+    begun = time.monotonic()
+    with pytest.raises(NoOwner):
+        delete(OneNodeEngine(ReferringNode(1), unknown=10_000), 0.2)
+    assert 0.1 < time.monotonic() - begun < 5
+
+
+def test_nobody_waits_for_the_nodes_of_a_client_that_was_closed(delete):
+    engine = OneNodeEngine(ReferringNode(1), unknown=10_000)
+    engine.closed = True
+    with pytest.raises(NoOwner):
+        delete(engine, 60)
+    assert engine.amended == 1
