@@ -84,7 +84,7 @@ class Cluster:
         self._table: tuple[Node | None, ...] = ()
         self._map: SlotMap | None = None
         self._epoch, self._heard = -1, 0.0
-        self._backoff = Backoff()
+        self._backoff = Backoff(cap=2.0)
         self._due: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.trouble: EdgeProfileError | None = None
