@@ -1,5 +1,6 @@
 """The tokens file: followed as it changes, and replaced in one step."""
 
+import errno
 import stat
 import threading
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeprofile import ConfigurationError
+from edgeprofile_sidecar import followed
 from edgeprofile_sidecar.token_file import TokenFile, load, update
 from edgeprofile_sidecar.tokens import Grant, Token, dump
 from tests.support.sidecar import token
@@ -123,6 +125,43 @@ def test_a_good_file_after_a_bad_one_comes_into_force(path, spoil):
     assert tokens.refresh()
     assert opens(tokens, "second")
     assert tokens.good
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(followed, "_AGAIN", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("reason", [OSError(errno.EMFILE, "Too many open files"), RecursionError(), MemoryError()])
+def test_a_reading_that_failed_once_does_not_keep_a_revoked_token_valid(path, monkeypatch, reason):
+    tokens = TokenFile(path)
+    replace(path, dump([]))
+
+    def fail(_: Path) -> bytes:
+        raise reason
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Path, "read_bytes", fail)
+        assert not tokens.refresh()
+    assert opens(tokens, "first")
+    assert not tokens.good
+    assert tokens.refresh()
+    assert not opens(tokens, "first")
+    assert tokens.good
+    assert not tokens.refresh()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_stays_bad_is_tried_again_in_silence_and_said_again_when_it_changes(path, caplog):
+    tokens = TokenFile(path)
+    replace(path, b"{")
+    for _ in range(3):
+        assert not tokens.refresh()
+    assert tokens.failures == len(caplog.records) == 1
+    replace(path, b"{ ")
+    assert not tokens.refresh()
+    assert tokens.failures == len(caplog.records) == 2
 
 
 def adding(secret: str):
