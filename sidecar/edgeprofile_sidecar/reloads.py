@@ -7,7 +7,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from edgeprofile import ServiceError
+from edgeprofile import EdgeProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Reloads:
         self._retry_at = None
         try:
             replaced = await self._clients.replace(config, config.sidecar.reload_timeout)
-        except ServiceError as reason:
+        except EdgeProfileError as reason:
             self._retry_at = monotonic() + _RETRY
             settings.refused(reason)
             return

@@ -42,9 +42,10 @@ def test_what_was_read_first_never_replaces_what_was_read_later(tmp_path: Path):
     assert tokens.current == "2"
 
 
+@pytest.mark.parametrize("reason", [RedisUnavailable("not yet"), ConfigurationError("no client certificate yet")])
 @pytest.mark.parametrize(("then", "tried", "good"), [("b", ["b", "b"], True), ("nonsense", ["b"], False)])
 def test_destinations_that_were_not_ready_are_tried_again_while_the_file_still_names_them(
-    tmp_path, monkeypatch, then, tried, good
+    tmp_path, monkeypatch, reason, then, tried, good
 ):
     file = tmp_path / "edgeprofile.toml"
     file.write_text("a")
@@ -63,7 +64,7 @@ def test_destinations_that_were_not_ready_are_tried_again_while_the_file_still_n
     async def replace(config: SimpleNamespace, _: float) -> bool:
         asked.append(config.name)
         if len(asked) == 1:
-            raise RedisUnavailable("not yet")
+            raise reason
         return True
 
     settings = Followed("config", [file], read)
@@ -72,6 +73,7 @@ def test_destinations_that_were_not_ready_are_tried_again_while_the_file_still_n
         reloads = Reloads(SimpleNamespace(replace=replace), settings, [])
         file.write_text("b")
         await reloads.follow_settings()
+        assert not settings.good
         if then != "b":
             file.write_text(then)
         await reloads.follow_settings()
