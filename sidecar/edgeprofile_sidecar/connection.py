@@ -249,6 +249,13 @@ class Connection(web.RequestHandler):
         self._arriving_since = 0.0
         self._upgrades.answered()
 
+    def force_close(self) -> None:
+        """Close the connection; what is still unread has the time of an answer, for which the server looks after it."""
+        transport = self.transport
+        super().force_close()
+        if transport is not None and transport.get_write_buffer_size():
+            self._server.leaving(transport)
+
     def refuse(self, answer: Answer) -> None:
         """Send an answer that nobody asked for, and close the connection."""
         if self.transport is not None:
@@ -305,6 +312,7 @@ class Server(web.Server):
         self.lane: Lane | None = None
         self.closing = False
         self._handshakes = 0
+        self._leaving: dict[asyncio.Transport, float] = {}
         self._counters = counters
         self._config = config
         self._options = {
@@ -353,12 +361,25 @@ class Server(web.Server):
         """A connection has ended."""
         self._counters.connections -= 1
 
+    def leaving(self, transport: asyncio.Transport) -> None:
+        """A connection is closed, and its other side still has something to read."""
+        self._leaving[transport] = self.clock()
+
     def expire(self) -> None:
         """Close the connections whose next request arrives too slowly, and those that do not read their answers."""
         now = self.clock()
         for connection in self.connections:
             if isinstance(connection, Connection):
                 self._expire(connection, now)
+        self._abandon(now - self._config.write_timeout)
+
+    def _abandon(self, before: float) -> None:
+        """End the connections that were closed ``before``, and are still unread."""
+        self._leaving = {each: since for each, since in self._leaving.items() if each.get_write_buffer_size()}
+        for transport in [each for each, since in self._leaving.items() if since <= before]:
+            del self._leaving[transport]
+            self._counters.closed["slow reader"] += 1
+            transport.abort()
 
     def _expire(self, connection: Connection, now: float) -> None:
         if connection.is_unread(now, self._config.write_timeout):

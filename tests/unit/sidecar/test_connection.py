@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import re
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from edgeprofile.config import SidecarConfig
 from edgeprofile_sidecar.activation import Question
@@ -122,3 +125,45 @@ def test_a_quick_caller_gets_back_on_the_lane_and_its_answers_in_order():
     received, quick, slow = asyncio.run(scenario())
     assert re.findall(rb'"\w+ (\w+)"', received) == [b"cold", b"hot1", b"hot2", b"cold", b"hot3"]
     assert (quick, slow) == (3, 2)
+
+
+class Deaf(Eager):
+    """A caller who reads nothing until told to."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.wanted = 1
+        self.reads = False
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0 if self.reads else len(self.received)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_who_reads_nothing_is_cut_off_though_its_next_request_was_refused(reads):
+    async def scenario() -> tuple[bytes, list[bool], int]:
+        counters, clock = Counters(), SimpleNamespace(now=1.0)
+        config = SidecarConfig(header_timeout=2.0, write_timeout=30.0)
+        listener = Listener(Readable(), config, counters)
+        listener.server.clock = lambda: clock.now
+        transport = Deaf()
+        connection = listener.server()
+        connection.connection_made(transport)
+        connection.data_received(post(b"cold"))
+        await asyncio.wait_for(transport.read_all.wait(), 10)
+        connection.data_received(b"P")
+        aborted = []
+        for clock.now, transport.reads in ((4.0, False), (33.0, reads), (34.5, reads), (80.0, reads)):
+            listener.server.expire()
+            aborted.append(transport.aborted)
+        connection.connection_lost(None)
+        return transport.received, aborted, counters.closed["slow reader"]
+
+    received, aborted, count = asyncio.run(scenario())
+    assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1 408 ") == 1
+    assert aborted == [False, False, not reads, not reads]
+    assert count == (not reads)
