@@ -1,0 +1,76 @@
+"""The admin listener's few connections, and who may hold on to them."""
+
+import asyncio
+import contextlib
+import socket
+
+from aiohttp import web
+
+from edgeprofile_sidecar import guarded
+
+LONG = b"x" * (8 << 20)  # more than the system takes for a reader who does not read
+
+
+async def listening(stack: contextlib.AsyncExitStack, seconds: float) -> tuple[str, int]:
+    async def long(_: web.Request) -> web.Response:
+        return web.Response(body=LONG)
+
+    async def live(_: web.Request) -> web.Response:
+        return web.Response(text="live")
+
+    app = web.Application()
+    app.router.add_get("/long", long)
+    app.router.add_get("/livez", live)
+    bound = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    await guarded.serve_admin(stack, app, bound, seconds)
+    return bound.getsockname()
+
+
+async def asked(address: tuple[str, int], path: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(*address, limit=1024)
+    writer.write(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+    return reader, writer
+
+
+async def lives(address: tuple[str, int]) -> bool:
+    reader, writer = await asked(address, b"/livez")
+    try:
+        return (await reader.read(12)).endswith(b"200")
+    except ConnectionError:
+        return False
+    finally:
+        writer.close()
+
+
+def test_who_does_not_read_keeps_nobody_else_out_for_long(monkeypatch):
+    monkeypatch.setattr(guarded, "MOST", 3)
+
+    async def scenario() -> tuple[bool, bool]:
+        async with contextlib.AsyncExitStack() as stack:
+            address = await listening(stack, 0.2)
+            deaf = [await asked(address, b"/long") for _ in range(3)]
+            before = await lives(address)
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                after = await lives(address)
+                if after:
+                    break
+            for _, writer in deaf:
+                writer.transport.abort()
+            return before, after
+
+    assert asyncio.run(scenario()) == (False, True)
+
+
+def test_who_reads_in_time_gets_all(monkeypatch):
+    async def scenario() -> bytes:
+        async with contextlib.AsyncExitStack() as stack:
+            reader, writer = await asked(await listening(stack, 10.0), b"/long")
+            await asyncio.sleep(0.6)
+            await reader.readuntil(b"\r\n\r\n")
+            received = await reader.readexactly(len(LONG))
+            writer.close()
+            return received
+
+    monkeypatch.setattr(guarded, "_LOOKING", 0.05)
+    assert asyncio.run(scenario()) == LONG
