@@ -93,6 +93,7 @@ class Connection(web.RequestHandler):
         "_unread_since",
         "_upgrades",
         "answered",
+        "on_lost",
         "overrun",
     )
 
@@ -109,6 +110,7 @@ class Connection(web.RequestHandler):
         self._unread = 0
         self._unread_since = 0.0
         self._upgrades = Upgrades()
+        self.on_lost: Callable[[], object] | None = None
         self.overrun = False
         """Whether something that came was dropped, or may have been: the next answer has to be the last."""
 
@@ -123,6 +125,8 @@ class Connection(web.RequestHandler):
             self._asking.cancel()
         self._server.lost()
         super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket, or none where aiohttp goes on with what it held back."""

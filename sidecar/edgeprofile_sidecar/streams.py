@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from aiohttp import web
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgeprofile.config import SidecarConfig
+    from edgeprofile_sidecar.connection import Connection
     from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.service import Service, Watch
     from edgeprofile_sidecar.tokens import Tokens
@@ -83,6 +84,7 @@ class Streams:
     async def run(self, request: web.BaseRequest, watch: Watch, headers: Mapping[str, str]) -> web.StreamResponse:
         """Tell of changes until the reader leaves, falls behind, loses its right, or the sidecar stops."""
         stream = _Stream(self._service, self._config, request, watch, headers)
+        cast("Connection", request.protocol).on_lost = stream.woken.set
         self._open.add(stream)
         self._counters.streams = len(self)
         try:
@@ -159,6 +161,8 @@ class _Stream:
         """Until when the stream may go on, in seconds since 1970, or why it may not."""
         if self.closing:
             return "the sidecar is stopping"
+        if self._request.transport is None:
+            return "its reader has left"
         grant = self._service.admit(self._request.headers.getall(AUTHORIZATION, ()))
         if isinstance(grant, Answer) or not grant.covers(self._watch.destination):
             return "the token no longer opens this"

@@ -246,6 +246,14 @@ def test_a_stream_goes_on_while_other_tokens_change(calm, tmp_path, redis_db):
         assert next(told) == ("change", {"type": "email", "value": "ada"})
 
 
+def test_a_stream_ends_when_its_reader_leaves(calm):
+    with stream(calm) as response:
+        assert next(events(response)) == ("open", {})
+        assert len(calm.sidecar._listener.streams) == 1
+    until(lambda: len(calm.sidecar._listener.streams) == 0, 3)
+    assert calm.metric("edgeprofile_http_closed_total", reason="slow reader") == 0
+
+
 def test_a_stream_ends_when_its_token_does(calm):
     with stream(calm, "ep_ending") as response:
         said = [each for each in events(response) if each[0]]
