@@ -43,6 +43,7 @@ _REMEMBERED = 4_096  # bodies that were read: the pages of one visitor ask for t
 _LARGEST_REMEMBERED = 512  # bytes; the two bound what is kept to a few megabytes
 
 _TURN = 64  # ids of a batch that are answered before others get their turn
+_TURN_BYTES = 1 << 18  # of their profiles: reading one for a projection takes its time
 
 _KEPT = 1_024  # answers from memory
 _LARGEST_KEPT = 4_096  # bytes of their data; the two bound what is kept to ten megabytes
@@ -366,19 +367,28 @@ async def _places(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) -
     """
     made: dict[Named | batch.Misnamed, bytes] = {}
     places: list[bytes] = []
+    work = 0
     for count, each in enumerate(asked.ids, 1):
         place = made.get(each)
         if place is None:
             place = _place(asked, each, outcomes, room)
+            work += _work(each, outcomes)
         if place is None or len(place) > room:
             places.append(batch.oversized(each.echo))
         else:
             made[each] = place
             places.append(place)
             room -= len(place)
-        if count % _TURN == 0:
+        if count % _TURN == 0 or work >= _TURN_BYTES:
+            work = 0
             await asyncio.sleep(0)
     return places
+
+
+def _work(each: Named | batch.Misnamed, outcomes: Mapping[Named, _Outcome]) -> int:
+    """How many bytes the profile has that a part is made of."""
+    outcome = None if isinstance(each, batch.Misnamed) else outcomes[each]
+    return 0 if outcome is None or isinstance(outcome, EdgeProfileError) else len(outcome.json)
 
 
 def _place(asked: Batch, each: Named | batch.Misnamed, outcomes: Mapping[Named, _Outcome], room: int) -> bytes | None:

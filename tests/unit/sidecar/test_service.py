@@ -340,8 +340,11 @@ def test_an_id_that_is_asked_for_twice_is_fetched_and_built_once():
     assert same == [first, first]
 
 
-def test_others_get_their_turn_while_a_batch_is_answered():
-    source = Source({}, b"{}")
+@pytest.mark.parametrize(
+    ("profile", "count", "turns"), [(b"{}", 1_000, 10), (b'{"m":"%b"}' % (b"x" * 300_000), 20, 20)]
+)
+def test_others_get_their_turn_while_a_batch_is_answered(profile, count, turns):
+    source = Source({("2Dest", "user", "email", str(each)): profile for each in range(count)})
 
     async def scenario() -> int:
         turns = 0
@@ -353,11 +356,11 @@ def test_others_get_their_turn_while_a_batch_is_answered():
                 await asyncio.sleep(0)
 
         beside = asyncio.create_task(other())
-        await service(source).batch(asking_for(*map(str, range(1_000))), grant())
+        await service(source).batch(asking_for(*map(str, range(count))), grant())
         beside.cancel()
         return turns
 
-    assert asyncio.run(scenario()) >= 10
+    assert asyncio.run(scenario()) >= turns
 
 
 def test_a_batch_of_which_some_is_there_is_answered_without_redis():
