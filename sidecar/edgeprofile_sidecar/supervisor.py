@@ -37,6 +37,7 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST, _LONGEST = 0.5, 30.0  # seconds between the end of a worker and its next start
 _ASKING, _SILENT = 5.0, 30.0  # seconds between two questions, and without an answer until a worker is given up
+_ENDING = 2.0  # seconds for the end of a worker that has drained
 _STEADY = 60.0  # seconds after which a worker counts as having started well
 
 
@@ -81,8 +82,14 @@ class Supervisor:
         await self._stack.aclose()
 
     async def drain(self) -> None:
-        """Have every worker drain, and return when all have ended."""
+        """Have every worker drain, and return when all have ended; one that takes longer than it may is killed."""
         self._end(signal.SIGTERM)
+        seconds = self._settings.drain_delay + self._settings.drain_timeout + _ENDING
+        await asyncio.wait(self._tasks, timeout=seconds)
+        late = [index for index, task in enumerate(self._tasks) if not task.done()]
+        if late:
+            _log.error("workers do not end", extra={"workers": late, "seconds": seconds})
+            self._end(signal.SIGKILL)
         await asyncio.gather(*self._tasks)
 
     async def reload(self) -> None:

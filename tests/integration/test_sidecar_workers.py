@@ -207,6 +207,26 @@ def test_one_that_is_silent_for_long_is_started_again(redis_db, tmp_path, monkey
     assert [record.worker for record in caplog.records if record.message == "a worker is silent"] == [1]
 
 
+def test_one_that_hangs_is_ended_when_its_time_to_drain_is_over(redis_db, tmp_path, caplog):
+    file = written(tmp_path, redis_db.address)
+    file.write_text(file.read_text() + 'drainTimeout = "3s"\n')
+
+    async def scenario() -> list[int | None]:
+        async with supervisor(file) as begun:
+            address = begun.addresses.admin
+
+            def ready() -> bool:
+                return request(address, "GET", "/readyz").status == 200
+
+            await asyncio.to_thread(until, ready, PATIENCE, "ready")
+            begun._children[1].send_signal(signal.SIGSTOP)
+            await asyncio.wait_for(begun.drain(), PATIENCE / 2)
+            return [begun._children[index].returncode for index in (0, 1)]
+
+    assert asyncio.run(scenario()) == [0, -signal.SIGKILL]
+    assert [record.workers for record in caplog.records if record.message == "workers do not end"] == [[1]]
+
+
 @pytest.mark.parametrize("missing", ["tokens.json", "profiles.json"])
 def test_a_file_that_none_of_them_could_use_is_said_once_and_ends_it(tmp_path, missing):
     command = [sys.executable, "-m", "edgeprofile", "sidecar", "--config", str(written(tmp_path, "127.0.0.1:1"))]
