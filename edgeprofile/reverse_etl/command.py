@@ -1,6 +1,6 @@
 """Bring the features of a Profiles project from its warehouse to Redis.
 
-Exit code 0: everything was delivered; 1: some rows were not, or it was cancelled; 2: it did not run.
+Exit code 0: everything was delivered; 1: some rows were not or are sent again, or it was cancelled; 2: it did not run.
 """
 
 from __future__ import annotations
@@ -208,7 +208,9 @@ class Sync:
         for notice in job.notices:
             sys.stderr.write(f"edgeprofile: {notice}\n")
         report = SourceSync(session, self._config, self._destination.config, observe).run(job, full=full)
-        return SOME_FAILED if report.failed else DELIVERED
+        if report.error:
+            sys.stderr.write(f"edgeprofile: {report.source}: {report.error}\n")
+        return DELIVERED if report.status == "succeeded" else SOME_FAILED
 
 
 def _told(error: Exception) -> str:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "Report", "SourceSync", "planned_snapshot"]
 
 _PIECES_PER_SECOND = 10
+_INTERRUPTED = "the connection to Redis broke during delivery: what this run sent is sent again by the next"
 _UNFINISHED = "the run ended before all its rows were sent: this one may be in, and the next run sends it again"
 
 
@@ -98,6 +99,7 @@ class SourceSync:
     clock: Callable[[], float] = time.time
     step: Callable[[str], None] = lambda _name: None
     _is_delivering: bool = field(default=False, init=False)
+    _is_interrupted: bool = field(default=False, init=False)
 
     def run(self, job: Job, *, full: bool = False) -> Report:
         """Sync one source.
@@ -120,7 +122,7 @@ class SourceSync:
 
     def _run(self, state: State, run: Run, job: Job, report: Report, claim: Claim, *, full: bool) -> None:
         self.observe(report, "preparing")
-        self._is_delivering = False
+        self._is_delivering = self._is_interrupted = False
         last, before = state.last_run(job.connection_id) or (None, None)
         now = self.clock()
         plan = job.plan(last, full_asked=full, now=now, has_snapshot=before is None or state.has_left(before))
@@ -195,6 +197,7 @@ class SourceSync:
                 with closing(going):  # the thread that reads must end before its session does
                     for counts in going:
                         self._advance(report, counts)
+                self._is_interrupted = writer.interrupted
         finally:
             report.delivery_seconds = time.monotonic() - began
 
@@ -227,16 +230,26 @@ class SourceSync:
     def _finish(self, state: State, run: Run, job: Job, plan: Plan, report: Report) -> None:
         ended = datetime.now(UTC)
         self._is_delivering = False
-        report.status = "partial" if report.failed else "succeeded"
+        self._judge(report)
         if self.config.sync_log != "off":
-            state.write_log(run, job.mode, ended, others="succeeded" if self.config.sync_log == "all" else None)
+            others, reason = ("unfinished", _INTERRUPTED) if self._is_interrupted else ("succeeded", "")
+            state.write_log(
+                run, job.mode, ended, others=others if self.config.sync_log == "all" else None, reason=reason
+            )
             self.step("logged")
-        values = {"status": report.status, "finished_at": ended, **report.row()}
-        if job.cursor:
+        values = {"status": report.status, "error": report.error, "finished_at": ended, **report.row()}
+        if job.cursor and not self._is_interrupted:
             values["cursor_checkpoint"] = self._checkpoint(run, job, plan)
         state.note(run, values)
         self.step("finished")
         self._sweep(state, job)
+
+    def _judge(self, report: Report) -> None:
+        """Rows that a server acknowledged are gone where it came back empty, so a broken connection leaves none sure."""
+        if self._is_interrupted:
+            report.status, report.error = "interrupted", _INTERRUPTED
+        else:
+            report.status = "partial" if report.failed else "succeeded"
 
     def _sweep(self, state: State, job: Job) -> None:
         """The newest prepared run is what the next one starts from, and always stays."""

@@ -67,6 +67,8 @@ def merged(found: bytes | None, model: str, text: str | None) -> bytes | None:
 class DocumentWriter:
     """As ``BulkWriter``, for documents: a few thousand rows a second, because each is read before it is written."""
 
+    interrupted = False
+
     def __init__(
         self,
         config: RedisConfig,
@@ -135,6 +137,7 @@ class DocumentWriter:
         except ServiceError as error:
             raise_unless_passing(error)
             self._cause = error
+            self.interrupted |= lane is not None and lane.has_answered
         if lane is not None:
             lane.drop()
         self._lanes.forget_slots()

@@ -63,6 +63,12 @@ class Lane:
         self._socket: socket.socket | None = None
         self._reader = ReplyReader(_MAX_REPLY)
         self._replies: list[Any] = []
+        self._has_answered = False
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether replies came over the connection that is to be dropped."""
+        return self._socket is not None and self._has_answered
 
     def send(self, batch: Batch) -> None:
         """Write a batch; it is then under way, also when the write fails. Raises ``RedisUnavailable``."""
@@ -107,6 +113,7 @@ class Lane:
             if not data:
                 raise self._lost(None)
             self._replies += self._reader.feed(data)
+        self._has_answered = True
         replies = self._replies[:count]
         del self._replies[:count]
         return replies
@@ -124,6 +131,7 @@ class Lane:
             self._socket = None
             connection.close()
             raise
+        self._has_answered = False
         return connection
 
     def _lost(self, error: OSError | None) -> RedisUnavailable:

@@ -71,7 +71,11 @@ class BulkWriter:
 
     ``most_per_second`` limits the rows (0: no limit). Raises ``ServiceError`` when the destination refuses every row
     or when nothing more got in for ``retry_for`` seconds; what was sent by then may be in or not.
+
+    ``interrupted``: a connection that had brought replies broke. Its server may have come back without what it had acknowledged.
     """
+
+    interrupted = False
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class BulkWriter:
     def _broken(self, lane: Lane, error: ServiceError) -> None:
         raise_unless_passing(error)
         self._cause = error
+        self.interrupted |= lane.has_answered
         self._again += [batch.whole if isinstance(batch, _Asking) else batch for batch in lane.drop()]
         self._lanes.forget_slots()
 

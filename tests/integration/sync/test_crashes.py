@@ -13,7 +13,9 @@ import pytest
 from edgeprofile.reverse_etl import lock
 from edgeprofile.reverse_etl.errors import DeliveryStopped, LockLost, SyncCancelled, SyncRefused
 from edgeprofile.reverse_etl.lock import Claim, Lock, Owner, is_alive, this_process
+from edgeprofile.reverse_etl.settings import SourceConfig
 from edgeprofile.reverse_etl.siteconfig import locate
+from edgeprofile.reverse_etl.sync import Report
 from edgeprofile.reverse_etl.warehouse import Warehouse
 from tests.support.sync import PREFIX, Syncing
 from tests.support.wait import until
@@ -120,6 +122,45 @@ class TestCancel:
             syncing.sync(step=stop_at("prepared", Killed))
         syncing.sync()
         assert statuses(syncing) == ["died", "succeeded"]
+
+
+class TestInterrupted:
+    def break_off(self, syncing: Syncing) -> Report:
+        """A run in the middle of whose delivery Redis restarts, empty."""
+        seen: list[str] = []
+
+        def step(name: str) -> None:
+            seen.append(name)
+            if name == "delivered" and seen.count(name) == 2:
+                syncing.server.restart()
+
+        return syncing.sync(step=step)
+
+    def test_a_redis_that_comes_back_empty_is_filled_by_the_next_run(self, syncing):
+        people(syncing, "mirror")
+        report = self.break_off(syncing)
+        assert (report.status, report.delivered, report.failed) == ("interrupted", 40, 0)
+        assert (
+            report.error
+            == "the connection to Redis broke during delivery: what this run sent is sent again by the next"
+        )
+        assert len(syncing.traits()) < 40
+        again = syncing.sync()
+        assert (again.kind, again.status, again.delivered) == ("incremental", "succeeded", 40)
+        assert syncing.traits() == in_view(syncing)
+        assert syncing.sync().unchanged == 40
+        assert statuses(syncing) == ["interrupted", "succeeded", "succeeded"]
+        lines = syncing.execute('SELECT sync_run_id, status, count(*) FROM _rudderstack."SYNC_LOG" GROUP BY 1, 2')
+        assert sorted(lines) == [("00000001", "unfinished", 40), ("00000002", "succeeded", 40)]
+
+    def test_a_cursor_does_not_advance(self, embedded):
+        embedded.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="n"),))
+        people(embedded, "upsert")
+        embedded.sync()
+        embedded.execute("UPDATE features_by_email SET n = 2")
+        assert self.break_off(embedded).status == "interrupted"
+        assert embedded.sync().delivered == 40
+        assert embedded.traits() == in_view(embedded)
 
 
 def statuses(syncing: Syncing) -> list[str]:

@@ -1,6 +1,7 @@
 """JSON mode: documents of several members, of which a source owns one. The server is fakeredis behind a real socket."""
 
 import json
+import socket
 from contextlib import closing
 
 import msgspec
@@ -119,6 +120,18 @@ class TestWriter:
         monkeypatch.setattr(module, "_commit", meanwhile)
         assert send(config, rows("a", ['{"n":1}'])) == (1, [])
         assert stored(documents, "w:a") == {"theirs": 1, "m": {"n": 1}}
+
+    def test_a_connection_that_breaks_is_noted(self, config):
+        def batches():
+            yield rows("a", ["{}"])
+            assert not writer.interrupted
+            for lane in writer._lanes:
+                lane._socket.shutdown(socket.SHUT_RDWR)
+            yield rows("b", ["{}"])
+
+        with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
+            assert [one.delivered for one in writer.deliver(batches())] == [1, 0, 1]
+            assert writer.interrupted
 
     def test_a_server_without_the_module_says_so_at_once(self, valkey):
         valkey.reset()

@@ -123,8 +123,18 @@ class TestOneServer:
 
         with writer(redis_db.address) as bulk:
             delivered, refused = send(bulk, batches())
+            assert bulk.interrupted
         assert (delivered, refused) == (4_000, [])
         assert redis_db.command("DBSIZE") == 4_000
+
+    def test_a_server_that_comes_up_late_interrupts_nothing(self, redis_db):
+        redis_db.kill()
+        coming = threading.Timer(0.3, redis_db.restart)
+        with writer(redis_db.address) as bulk:
+            coming.start()
+            assert send(bulk, [batch("ab")]) == (2, [])
+            assert not bulk.interrupted
+        coming.join()
 
     def test_a_server_that_is_restarted(self, redis_db):
         def batches():
