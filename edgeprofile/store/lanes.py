@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redis.crc import key_slot
@@ -13,7 +16,6 @@ from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, ReplyReader, pack
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator, Sequence
 
     from edgeprofile.config import RedisConfig
@@ -22,6 +24,7 @@ __all__ = ["Batch", "Lane", "Lanes"]
 
 _CHUNK: Final = 1 << 16
 _MAX_REPLY: Final = 512 << 20
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 Address = tuple[str, int] | str
 
 
@@ -64,6 +67,7 @@ class Lane:
         self._reader = ReplyReader(_MAX_REPLY)
         self._replies: list[Any] = []
         self._has_answered = False
+        self._is_asking = False
 
     @property
     def has_answered(self) -> bool:
@@ -84,16 +88,26 @@ class Lane:
 
     def ask(self, *commands: Sequence[bytes | str | int]) -> list[Any]:
         """Send commands with nothing else under way and wait for their replies. Raises ``RedisUnavailable``."""
+        self._is_asking = True
         self._write(memoryview(pack(*commands)))
-        return self._read(len(commands))
+        replies = self._read(len(commands))
+        self._is_asking = False
+        return replies
 
     def drop(self) -> list[Batch]:
-        """Close the connection; the batches whose replies did not come."""
+        """Close the connection; the batches whose replies did not come.
+
+        What is still on its way would be executed whenever the server gets to it, after newer writes even: a reset
+        takes it back as far as the server has not read it, and lets no further reply of the server succeed.
+        """
         abandoned = list(self.under_way)
         self.under_way.clear()
         connection, self._socket = self._socket, None
         if connection is not None:
+            if abandoned or self._is_asking:
+                _reset_on_close(connection)
             connection.close()
+        self._is_asking = False
         return abandoned
 
     def _write(self, payload: memoryview) -> None:
@@ -139,6 +153,11 @@ class Lane:
         if isinstance(error, TimeoutError):
             return RedisUnavailable(f"{node} did not answer within {self._timeout:g} s", node=node)
         return ConnectionLost(f"the connection to {node} was lost", node=node)
+
+
+def _reset_on_close(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
 class Lanes:

@@ -163,6 +163,25 @@ class TestInterrupted:
         assert embedded.traits() == in_view(embedded)
 
 
+def test_what_a_stopped_run_left_on_its_way_is_not_executed_after_a_newer_run(embedded):
+    """Redis was frozen, the run gave up; then Redis finds the bytes of both runs."""
+    embedded.configure(mode="mirror", timeout=0.5, retry_for=0.3)
+    embedded.execute(
+        "CREATE TABLE features_by_email AS SELECT 'user' || (1000 + i) AS email, 1 AS n FROM range(900) AS t(i)"
+    )
+    embedded.sync()
+    embedded.execute("UPDATE features_by_email SET n = 2")
+    server, thaw = embedded.server, threading.Timer(0.7, embedded.server.resume)
+    with pytest.raises(DeliveryStopped, match="did not answer"):
+        embedded.sync(step=lambda name: server.pause() if name == "prepared" else None)
+    embedded.execute("DELETE FROM features_by_email WHERE email BETWEEN 'user1150' AND 'user1450'")
+    embedded.configure(timeout=20.0, retry_for=20.0)
+    embedded.sync(step=lambda name: thaw.start() if name == "prepared" else None)
+    thaw.join()
+    until(lambda: embedded.server.command("PING"))
+    assert embedded.traits() == in_view(embedded)
+
+
 def statuses(syncing: Syncing) -> list[str]:
     return [status for (status,) in syncing.execute('SELECT status FROM _rudderstack."SYNC_RUNS" ORDER BY sync_run_id')]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from edgeprofile.config import RedisConfig
-from edgeprofile.errors import ServerRefused
+from edgeprofile.errors import RedisUnavailable, ServerRefused
 from edgeprofile.reverse_etl.commands import Rows, Target
 from edgeprofile.reverse_etl.deliver import Documents as Batch
 from edgeprofile.store.documents import DocumentWriter, merged
@@ -132,6 +132,15 @@ class TestWriter:
         with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
             assert [one.delivered for one in writer.deliver(batches())] == [1, 0, 1]
             assert writer.interrupted
+
+    def test_a_server_that_does_not_answer_is_not_left_with_the_commands(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            config = RedisConfig(address=f"127.0.0.1:{silent.getsockname()[1]}", cluster_mode=False)
+            with closing(DocumentWriter(config, timeout=0.2, retry_for=0.1)) as writer, pytest.raises(RedisUnavailable):
+                list(writer.deliver([rows("a", ["{}"])]))
+            accepted, _ = silent.accept()
+            with accepted, pytest.raises(ConnectionResetError):
+                accepted.sendall(b"+OK\r\n")
 
     def test_a_server_without_the_module_says_so_at_once(self, valkey):
         valkey.reset()
