@@ -187,7 +187,8 @@ def _reasons_for_full(last: LastRun, now: Situation) -> list[str]:
     altered = [key for key in sorted({*last.fingerprint, *now.fingerprint}) if _differs(last, now, key)]
     if altered:
         reasons.append(f"changed configuration: {', '.join(altered)}")
-    if now.ttl and now.now - last.renewed_at >= now.ttl / 2:
+    age = now.now - last.renewed_at
+    if now.ttl and not 0 <= age < now.ttl / 2:  # less than 0: a clock was wrong, and nobody knows how old they are
         reasons.append("keys are renewed when half their ttl has passed")
     return reasons
 

@@ -95,6 +95,10 @@ class TestKind:
     def test_keys_are_not_renewed_before_half_their_ttl(self):
         assert make_plan(last(renewed_at=10.0), now(ttl=100, now=59.9)).kind is Kind.INCREMENTAL
 
+    def test_keys_that_a_clock_ahead_of_ours_renewed_are_renewed_again(self):
+        plan = make_plan(last(renewed_at=86_400.0), now(ttl=100, now=10.0))
+        assert (plan.kind, plan.why) == (Kind.FULL, "keys are renewed when half their ttl has passed")
+
     def test_without_a_ttl_nothing_is_renewed(self):
         assert make_plan(last(), now(now=1e9)).kind is Kind.INCREMENTAL
 
