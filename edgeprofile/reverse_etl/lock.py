@@ -53,6 +53,7 @@ _HELD: set[str] = set()
 _BEAT_EVERY = 15.0
 _CONFIRMED_WITHIN = 60.0
 _DEAD_AFTER = 90.0
+_DEAD_STATES = {"Z", "X"}  # of /proc/PID/stat
 _ATTEMPTS = 3
 
 
@@ -99,7 +100,7 @@ def _now() -> float:
 
 
 def _process_start(pid: int) -> str | None:
-    """Something that differs between two processes of the same id; ``None`` where there is no such process."""
+    """Something that differs between two processes of the same id; ``None`` where there is none, or one that nobody reaped."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -107,9 +108,10 @@ def _process_start(pid: int) -> str | None:
     except PermissionError:
         pass
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        state, *others = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return ""
+    return None if state in _DEAD_STATES else others[18]
 
 
 class Claim:

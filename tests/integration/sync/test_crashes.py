@@ -469,6 +469,15 @@ class TestLock:
                 with contender.held("c"):
                     pass
 
+    def test_a_killed_process_that_nobody_reaped_is_dead(self):
+        here = this_process()
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+            owner = Owner(here.host, here.boot_id, child.pid, lock._process_start(child.pid))
+            assert is_alive(owner, 0.0, here)
+            child.kill()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            assert not is_alive(owner, 0.0, here)
+
     def test_a_heart_that_stopped_is_dead(self):
         elsewhere = Owner("elsewhere", "boot", 1, "1")
         assert is_alive(elsewhere, 30.0, this_process())
