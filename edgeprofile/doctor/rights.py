@@ -91,6 +91,7 @@ def _of_the_sync(config: Config, target: Target, key: bytes, rule: str) -> Itera
     yield Right("+hset", ("HSET", key, "f", "v", "no pair"), Verdict.WARNING, stops, rule)
     yield Right("+hdel", ("HDEL", key, "f"), Verdict.WARNING, "`edgeprofile sync` cannot remove what is gone", rule)
     yield Right("+expire", ("EXPIRE", key, "no number"), Verdict.WARNING, "`edgeprofile sync` cannot set a TTL", rule)
+    yield Right("+persist", ("PERSIST", key), Verdict.SKIPPED, "nothing but a `ttl` taken out of [sync] needs it", rule)
 
 
 def _heartbeat(config: Config, target: Target) -> Iterator[Right]:

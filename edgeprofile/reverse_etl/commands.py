@@ -19,11 +19,15 @@ _CRLF = "\r\n"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a source's rows go: keys are ``prefix`` + id value, the field is the ``model``; ``ttl`` in seconds or 0."""
+    """Where a source's rows go: keys are ``prefix`` + id value, the field is the ``model``; ``ttl`` in seconds or 0.
+
+    ``persist``: the keys have a time to live from earlier, and are to lose it.
+    """
 
     prefix: str
     model: str
     ttl: int = 0
+    persist: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,15 @@ class Commands:
 
     @classmethod
     def of(cls, rows: Rows) -> Self:
-        """``HSET key model document`` for each row; the ``EXPIRE`` of a ttl is what is ``following``.
+        """``HSET key model document`` for each row; the ``EXPIRE`` of a ttl, or ``PERSIST``, is ``following``.
 
         Rows without documents are deletions: ``HDEL key model``; the key goes with its last field.
         """
         target, ids = rows.target, rows.ids
         if rows.documents is None:
             return cls(rows, _packed(target, ids, "HDEL", target.model), is_last=True)
-        return cls(rows, _packed(target, ids, "HSET", target.model, rows.documents), is_last=not target.ttl)
+        is_last = not (target.ttl or target.persist)
+        return cls(rows, _packed(target, ids, "HSET", target.model, rows.documents), is_last=is_last)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -87,7 +92,8 @@ class Commands:
             return None
         written = self.rows.take(rows)
         target = written.target
-        return Commands(written, _packed(target, written.ids, "EXPIRE", str(target.ttl)), is_last=True)
+        name, argument = ("EXPIRE", str(target.ttl)) if target.ttl else ("PERSIST", None)
+        return Commands(written, _packed(target, written.ids, name, argument), is_last=True)
 
     @cached_property
     def _ends(self) -> memoryview:
@@ -136,11 +142,11 @@ class Commands:
         return memoryview(data)[self._ends[start] : self._ends[stop]] if data else memoryview(b"")
 
 
-def _packed(target: Target, ids: pa.Array, name: str, argument: str, values: pa.Array | None = None) -> pa.Array:
-    """``name prefix+id argument [value]`` in the Redis protocol, for each row."""
-    count = 3 if values is None else 4
+def _packed(target: Target, ids: pa.Array, name: str, argument: str | None, values: pa.Array | None = None) -> pa.Array:
+    """``name prefix+id [argument [value]]`` in the Redis protocol, for each row."""
+    count = 2 + (argument is not None) + (values is not None)
     key_bytes = pc.add(pc.binary_length(ids), len(target.prefix.encode())).cast(pa.string())
-    middle = f"{_CRLF}${len(argument.encode())}{_CRLF}{argument}{_CRLF}"
+    middle = _CRLF if argument is None else f"{_CRLF}${len(argument.encode())}{_CRLF}{argument}{_CRLF}"
     parts: list[Any] = [f"*{count}{_CRLF}${len(name)}{_CRLF}{name}{_CRLF}$", key_bytes, _CRLF + target.prefix, ids]
     if values is None:
         parts.append(middle)

@@ -49,6 +49,7 @@ class Documents:
         self.rows = rows
         self.model = rows.target.model
         self.ttl = rows.target.ttl
+        self.persist = rows.target.persist
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from edgeprofile.keys import Layout
 from edgeprofile.reverse_etl.commands import Target
@@ -63,6 +65,10 @@ class Job:
             has_snapshot=has_snapshot,
         )
         return make_plan(last, situation)
+
+    def under(self, plan: Plan) -> Job:
+        """The job as a plan has it done."""
+        return replace(self, target=msgspec.structs.replace(self.target, persist=plan.persist))
 
 
 def make_job(session: Session, source: Source, config: SyncConfig, destination: Destination) -> Job:

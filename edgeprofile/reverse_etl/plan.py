@@ -133,7 +133,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What the run will do.
 
     ``baseline`` is the run whose snapshot (or checkpoint) it starts from; ``None`` the first time, and where that is
-    gone. ``compared`` are the columns that decide whether a row changed, empty for a full run. ``reasons`` say why this kind.
+    gone. ``persist``: keys may have a time to live, and are to have none. ``compared`` are the columns that decide whether a row changed, empty for a full run. ``reasons`` say why this kind.
     """
 
     kind: Kind
@@ -143,6 +143,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
     baseline: LastRun | None = None
     checkpoint: str | None = None
+    persist: bool = False
 
     @property
     def why(self) -> str:
@@ -159,7 +160,10 @@ def make_plan(last: LastRun | None, now: Situation) -> Plan:
     reasons = tuple(_reasons_for_full(last, now))
     if reasons:
         baseline = last if now.has_snapshot else None
-        return Plan(kind=Kind.FULL, reasons=reasons, columns=columns, removed=removed, baseline=baseline)
+        persist = not now.ttl and last.fingerprint.get("ttl", "0") != "0"
+        return Plan(
+            kind=Kind.FULL, reasons=reasons, columns=columns, removed=removed, baseline=baseline, persist=persist
+        )
     why = "changes since the last sync" if last.completed else "changes, and what a cancelled sync left undone"
     return Plan(
         kind=Kind.INCREMENTAL,

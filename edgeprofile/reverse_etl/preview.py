@@ -69,7 +69,9 @@ def _planned(session: Session, job: Job, *, full: bool) -> tuple[Plan, Run | Non
 
 def dry_run(session: Session, job: Job, *, full: bool, rows: int) -> Iterator[str]:
     """The commands for the first rows that the next run would send, as one would type them into redis-cli."""
-    snapshot = planned_snapshot(session, job, *_planned(session, job, full=full))
+    plan, before = _planned(session, job, full=full)
+    job = job.under(plan)
+    snapshot = planned_snapshot(session, job, plan, before)
     wanted = expressions.deliverable(snapshot, job.mode, expressions.invalid_keys(snapshot))
     wanted = wanted.order_by(wanted.columns[0]).limit(rows)
     shipment = Shipment(
@@ -98,6 +100,8 @@ def _lines(rows: Rows, *, json_mode: bool) -> Iterator[str]:
             yield _line("HSET", name, model, document)
             if rows.target.ttl:
                 yield _line("EXPIRE", name, str(rows.target.ttl))
+            elif rows.target.persist:
+                yield _line("PERSIST", name)
 
 
 def _line(name: str, *arguments: str) -> str:

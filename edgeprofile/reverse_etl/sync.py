@@ -7,6 +7,7 @@ touched that it is to be sent again.
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.deliver import Delivered
     from edgeprofile.reverse_etl.jobs import Job
     from edgeprofile.reverse_etl.lock import Claim
-    from edgeprofile.reverse_etl.plan import Plan
+    from edgeprofile.reverse_etl.plan import LastRun, Plan
     from edgeprofile.reverse_etl.settings import SyncConfig
     from edgeprofile.reverse_etl.state import Failure, Run
     from edgeprofile.reverse_etl.warehouse import Session
@@ -127,7 +128,8 @@ class SourceSync:
         now = self.clock()
         plan = job.plan(last, full_asked=full, now=now, has_snapshot=before is None or state.has_left(before))
         report.kind, report.reason = plan.kind.value, plan.why
-        state.planned(run, plan, job.columns, job.fingerprint)
+        job = job.under(plan)
+        state.planned(run, plan, job.columns, _fingerprint(job, plan, last))
         self._prepare(state, run, job, plan, before, report)
         claim.check()
         renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
@@ -238,8 +240,10 @@ class SourceSync:
             )
             self.step("logged")
         values = {"status": report.status, "error": report.error, "finished_at": ended, **report.row()}
-        if job.cursor and not self._is_interrupted:
-            values["cursor_checkpoint"] = self._checkpoint(run, job, plan)
+        if not self._is_interrupted:
+            values["fingerprint_json"] = json.dumps(job.fingerprint)
+            if job.cursor:
+                values["cursor_checkpoint"] = self._checkpoint(run, job, plan)
         state.note(run, values)
         self.step("finished")
         self._sweep(state, job)
@@ -302,6 +306,11 @@ class SourceSync:
             self._sweep(state, job)
         except WarehouseError:
             report.error = report.error or "the warehouse was lost"
+
+
+def _fingerprint(job: Job, plan: Plan, last: LastRun | None) -> dict[str, str]:
+    """Until the run has taken their time to live from all keys, the old ttl stands, so that the next run does it."""
+    return {**job.fingerprint, "ttl": last.fingerprint["ttl"]} if plan.persist and last else job.fingerprint
 
 
 def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None) -> ir.Table:

@@ -32,10 +32,14 @@ _Members = dict[str, msgspec.Raw]
 
 
 class DocumentBatch(Protocol):
-    """Rows and their members: ``texts`` are JSON, ``None`` where the member is to go; ``ttl`` in seconds or 0."""
+    """Rows and their members: ``texts`` are JSON, ``None`` where the member is to go; ``ttl`` in seconds or 0.
+
+    ``persist``: the keys are to lose the time to live that they have.
+    """
 
     model: str
     ttl: int
+    persist: bool
 
     def __len__(self) -> int: ...
 
@@ -92,7 +96,7 @@ class DocumentWriter:
         for batch in batches:
             for start in range(0, len(batch), _TOGETHER):
                 piece = batch.take(range(start, min(start + _TOGETHER, len(batch))))
-                self._pace.wait(len(piece) * (2 if piece.ttl else 1))
+                self._pace.wait(len(piece) * (2 if piece.ttl or piece.persist else 1))
                 yield from self._persist(piece)
 
     def _persist(self, batch: DocumentBatch) -> Iterator[Settled]:
@@ -175,8 +179,13 @@ def _commands(lane: Lane, batch: DocumentBatch, key: bytes, document: Any, text:
     root = merged(document, batch.model, text)
     if root is None:
         return [("DEL", key)]
-    expiry = [("EXPIRE", key, batch.ttl)] if batch.ttl and text is not None else []
-    return [("JSON.SET", key, "$", root), *expiry]
+    return [("JSON.SET", key, "$", root), *(_expiry(batch, key) if text is not None else [])]
+
+
+def _expiry(batch: DocumentBatch, key: bytes) -> list[tuple[Any, ...]]:
+    if batch.ttl:
+        return [("EXPIRE", key, batch.ttl)]
+    return [("PERSIST", key)] if batch.persist else []
 
 
 def _commit(lane: Lane, commands: list[tuple[Any, ...]]) -> bool:

@@ -110,7 +110,7 @@ class Syncing:
     def writes(self) -> int:
         """How many write commands the server has executed since its last reset."""
         stats = self.server.info("commandstats")
-        names = ("hset", "hdel", "expire", "del")
+        names = ("hset", "hdel", "expire", "persist", "del")
         return sum(
             int(stats[f"cmdstat_{name}"].split(",")[0].split("=")[1]) for name in names if f"cmdstat_{name}" in stats
         )

@@ -62,10 +62,10 @@ def stored(documents, key):
     return None if text is None else json.loads(text)[0]
 
 
-def rows(ids, texts=None, ttl=0):
+def rows(ids, texts=None, ttl=0, *, persist=False):
     names = pa.array(ids, pa.string())
     given = None if texts is None else pa.array(texts, pa.string())
-    return Batch(Rows(Target("w:", "m", ttl), names, pa.array(["insert"] * len(ids)), given))
+    return Batch(Rows(Target("w:", "m", ttl, persist), names, pa.array(["insert"] * len(ids)), given))
 
 
 def send(config, *batches):
@@ -95,6 +95,12 @@ class TestWriter:
     def test_time_to_live(self, documents, config):
         send(config, rows("a", ["{}"], ttl=100))
         assert 90 < documents.command("TTL", "w:a") <= 100
+
+    def test_a_time_to_live_that_is_no_longer_wanted(self, documents, config):
+        send(config, rows("ab", ["{}", "{}"], ttl=100))
+        send(config, rows("a", ["{}"], persist=True), rows("b", ["{}"]))
+        assert documents.command("TTL", "w:a") == -1
+        assert documents.command("TTL", "w:b") > 90
 
     def test_a_key_of_another_type_is_refused_alone(self, documents, config):
         documents.command("HSET", "w:b", "x", "1")

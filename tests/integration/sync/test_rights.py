@@ -58,13 +58,15 @@ class TestRedis:
         return become
 
     def test_the_rule_is_enough(self, as_user):
-        syncing = as_user("~1Wsp:2Dest:*", "+hset", "+hdel", "+expire", "+select")
+        syncing = as_user("~1Wsp:2Dest:*", "+hset", "+hdel", "+expire", "+persist", "+select")
         assert syncing.sync().delivered == 5
         syncing.execute("DELETE FROM features_by_email WHERE n = 1")
         assert syncing.sync().deleted == 1
+        syncing.configure(ttl=0.0)
+        assert syncing.sync().delivered == 4
 
     def test_another_key_pattern(self, as_user):
-        syncing = as_user("~other:*", "+hset", "+hdel", "+expire", "+select")
+        syncing = as_user("~other:*", "+hset", "+hdel", "+expire", "+persist", "+select")
         with pytest.raises(
             DeliveryStopped, match="no right to the write there; grant the pattern of its keys"
         ) as caught:

@@ -350,6 +350,30 @@ class TestTimeToLive:
         assert people.sync(clock=lambda: 900.0).kind == "incremental"
         assert people.sync(clock=lambda: 1_000.0).kind == "full"
 
+    def test_without_it_keys_lose_what_they_had(self, people):
+        people.configure(ttl=1_000.0)
+        people.sync()
+        people.configure(ttl=0.0)
+        assert people.sync().reason == "changed configuration: ttl"
+        assert {people.server.command("TTL", f"{PREFIX}{one}") for one in ("ada", "bob", "cid")} == {-1}
+        before = people.writes()
+        assert people.sync().kind == "incremental"
+        assert people.writes() == before
+
+    def test_a_run_that_was_to_take_it_away_and_died_is_repeated(self, people):
+        def crash(step):
+            if step == "prepared":
+                raise RuntimeError(step)
+
+        people.configure(ttl=1_000.0)
+        people.sync()
+        people.configure(ttl=0.0)
+        with pytest.raises(RuntimeError):
+            people.sync(step=crash)
+        assert people.sync().reason == "changed configuration: ttl"
+        assert {people.server.command("TTL", f"{PREFIX}{one}") for one in ("ada", "bob", "cid")} == {-1}
+        assert people.sync().kind == "incremental"
+
 
 class TestCursor:
     @pytest.fixture

@@ -14,9 +14,9 @@ from edgeprofile.reverse_etl.commands import Commands, Rows, Target
 PREFIX = "1Wsp:2Dest:user:email:"
 
 
-def rows(ids, documents=None, *, model="features", ttl=0, prefix=PREFIX):
+def rows(ids, documents=None, *, model="features", ttl=0, prefix=PREFIX, persist=False):
     texts = None if documents is None else pa.array(documents, pa.string())
-    target = Target(prefix, model, ttl)
+    target = Target(prefix, model, ttl, persist)
     return Rows(target, pa.array(ids, pa.string()), pa.array(["insert"] * len(ids)), texts)
 
 
@@ -49,6 +49,14 @@ def test_a_ttl_follows_the_writes_that_got_in():
     assert following.take([1]).following([0]) is None
     assert commands.take([1]).following([0]).rows.ids.to_pylist() == ["b"]
     assert commands.following([]) is None
+
+
+def test_a_ttl_is_taken_from_the_keys_that_were_written():
+    commands = Commands.of(rows(["a", "b"], ["1", "2"], persist=True))
+    following = commands.following([1])
+    assert bytes(following.payload()) == packed(("PERSIST", f"{PREFIX}b"))
+    assert following.following([0]) is None
+    assert Commands.of(rows(["a"], persist=True)).following([0]) is None
 
 
 def test_a_deletion_sets_no_ttl():

@@ -99,6 +99,14 @@ class TestKind:
         plan = make_plan(last(renewed_at=86_400.0), now(ttl=100, now=10.0))
         assert (plan.kind, plan.why) == (Kind.FULL, "keys are renewed when half their ttl has passed")
 
+    @pytest.mark.parametrize(
+        ("before", "after", "persist"), [(60, 0, True), (60, 30, False), (0, 60, False), (0, 0, False)]
+    )
+    def test_keys_lose_a_ttl_that_is_no_longer_configured(self, before, after, persist):
+        was, is_now = ({**FINGERPRINT, "ttl": str(ttl)} for ttl in (before, after))
+        plan = make_plan(last(fingerprint=was), now(fingerprint=is_now, ttl=after, full_asked=True))
+        assert plan.persist is persist
+
     def test_without_a_ttl_nothing_is_renewed(self):
         assert make_plan(last(), now(now=1e9)).kind is Kind.INCREMENTAL
 
