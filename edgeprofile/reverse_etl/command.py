@@ -204,6 +204,7 @@ class Sync:
         return max(codes)
 
     def _one(self, session: Session, source: Source, observe: Observer, *, full: bool) -> int:
+        session.revive()  # one source's lost session is not the next one's
         job = make_job(session, source, self._config, self._destination)
         for notice in job.notices:
             sys.stderr.write(f"edgeprofile: {notice}\n")

@@ -174,6 +174,7 @@ class Lock:
         """A claim that cannot be removed does no harm: nobody holds it any more."""
         statement = sge.delete(self._table, self._column("owner").eq(token))
         try:
+            self._session.revive()
             self._session.run(statement)
         except WarehouseError:
             logger.warning("the lock's claim could not be removed; the next run will do it")

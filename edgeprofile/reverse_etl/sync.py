@@ -209,6 +209,7 @@ class SourceSync:
         self.step("delivered")
 
     def _failures(self, state: State, run: Run, failures: list[Failure]) -> None:
+        self.session.revive()
         state.add_failures(run, failures)
         self.step("failures")
 
@@ -230,6 +231,7 @@ class SourceSync:
     # The end
 
     def _finish(self, state: State, run: Run, job: Job, plan: Plan, report: Report) -> None:
+        self.session.revive()  # it was idle for as long as the delivery took
         ended = datetime.now(UTC)
         self._is_delivering = False
         self._judge(report)
@@ -297,6 +299,7 @@ class SourceSync:
         ended = datetime.now(UTC)
         values = {"status": report.status, "error": report.error, "finished_at": ended, **report.row()}
         try:
+            self.session.revive()
             state.note(run, values)
             if not is_ours:
                 return

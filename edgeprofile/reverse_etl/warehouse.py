@@ -127,6 +127,18 @@ class Session:
             return
         with suppress(Exception):
             self.backend.con.cancel()
+        self._begin_anew()
+
+    def revive(self) -> None:
+        """After an idle time: begin anew where the warehouse, or the network, has closed the session meanwhile."""
+        if self.dialect.name == "duckdb":
+            return
+        try:
+            self.run("SELECT 1")
+        except WarehouseError:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
         with suppress(Exception):
             self.backend.disconnect()
         self.backend = self.warehouse.open().backend

@@ -1,5 +1,7 @@
 """Runs of one source, in every warehouse: what is sent, what is not, what is left behind."""
 
+import time
+
 import pytest
 
 from edgeprofile.reverse_etl.errors import SyncRefused, WarehouseError
@@ -249,6 +251,48 @@ class TestFailedRows:
         assert people.sync().failed == 1
         people.server.command("DEL", f"{PREFIX}bob")
         assert counts(people.sync()) == {"deleted": 1, "unchanged": 2, "delivered": 1}
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+class TestIdleSessions:
+    """A warehouse that closes them, as do firewalls, while a delivery goes on for longer."""
+
+    @pytest.fixture
+    def impatient(self, people):
+        people.execute("ALTER DATABASE postgres SET idle_session_timeout = '300ms'")
+        people.configure(batch_rows=1)
+        yield people
+        people.execute("ALTER DATABASE postgres RESET idle_session_timeout")
+
+    def slowly(self, step):
+        if step == "delivered":
+            time.sleep(0.5)
+
+    def test_a_run_ends_as_any_other(self, impatient):
+        report = impatient.sync(step=self.slowly)
+        assert (report.status, report.delivered) == ("succeeded", 3)
+        assert impatient.execute('SELECT status FROM _rudderstack."SYNC_RUNS"') == [("succeeded",)]
+        assert impatient.execute('SELECT count(*) FROM _rudderstack."SYNC_LOG"') == [(3,)]
+        assert impatient.execute('SELECT * FROM _rudderstack."SYNC_LOCKS"') == []
+        assert counts(impatient.sync()) == {"unchanged": 3}
+
+    def test_failed_rows_are_kept(self, impatient):
+        for name in ("ada", "bob", "cid"):
+            impatient.server.command("SET", f"{PREFIX}{name}", "not a hash")
+        report = impatient.sync(step=self.slowly)
+        assert (report.status, report.failed) == ("partial", 3)
+        assert impatient.execute(f"SELECT count(*) FROM {impatient.table('FAILED_KEYS', report)}") == [(3,)]  # noqa: S608
+
+    def test_a_run_that_is_stopped_notes_its_end(self, impatient):
+        def stopped(step):
+            self.slowly(step)
+            if step == "delivered":
+                raise RuntimeError(step)
+
+        with pytest.raises(RuntimeError):
+            impatient.sync(step=stopped)
+        assert impatient.execute('SELECT status FROM _rudderstack."SYNC_RUNS"') == [("failed",)]
+        assert impatient.execute('SELECT * FROM _rudderstack."SYNC_LOCKS"') == []
 
 
 class TestIsolation:
