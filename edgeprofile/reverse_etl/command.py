@@ -103,6 +103,7 @@ class Sync:
         self._config = config
         self._project = project
         self._destination = destination
+        self._owed_in_full: set[str] = set()
         self._warehouse = Warehouse(
             locate(config, project.connection),
             view_schema=config.schema,
@@ -139,15 +140,15 @@ class Sync:
         return code
 
     def watch(self, following: Callable[[datetime], datetime], *, at_once: bool, full: bool, as_json: bool) -> int:
-        """Sync again and again; ``full`` holds for the first time. A signal between two runs ends it, with 0."""
+        """Sync again and again; ``full`` holds for each source's first run. A signal between two runs ends it, with 0."""
+        self._owed_in_full = {source.name for source in self._project.sources if full}
         due = datetime.now(UTC) if at_once else following(datetime.now(UTC))
         while _slept_until(due):
             started = datetime.now(UTC)
             try:
-                self.once(full=full, as_json=as_json)
+                self.once(as_json=as_json)
             except EdgeProfileError as error:
                 sys.stderr.write(f"edgeprofile: {error}\n")
-            full = False
             due = following(started)
         return DELIVERED
 
@@ -192,10 +193,12 @@ class Sync:
                 def seen(report: Report, phase: str) -> None:
                     if report not in reports:
                         reports.append(report)
+                    if phase == "delivering":  # from here on the next run makes up for this one, whatever becomes of it
+                        self._owed_in_full.discard(report.source)
                     observe(report, phase)
 
                 try:
-                    codes.append(self._one(session, source, seen, full=full))
+                    codes.append(self._one(session, source, seen, full=full or source.name in self._owed_in_full))
                 except Exception as error:  # noqa: BLE001  # a source that cannot be synced is no reason not to sync the next
                     sys.stderr.write(f"edgeprofile: {source.name}: {_told(error)}\n")
                     codes.append(SOME_FAILED if isinstance(error, DeliveryStopped) else DID_NOT_RUN)

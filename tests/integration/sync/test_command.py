@@ -8,8 +8,9 @@ import pytest
 from edgeprofile.cli import main
 from edgeprofile.demo.warehouse import PROJECT, build, order
 from edgeprofile.reverse_etl import command
-from edgeprofile.reverse_etl.errors import SyncCancelled
+from edgeprofile.reverse_etl.errors import SyncCancelled, WarehouseError
 from edgeprofile.reverse_etl.sync import SourceSync
+from edgeprofile.reverse_etl.warehouse import Warehouse
 
 USERS = 50
 
@@ -276,3 +277,35 @@ class TestRepeated:
         warehouse.rename(warehouse.with_suffix(".away"))
         _, _, err = sync("--watch", "15m")
         assert err.count("there is no DuckDB file") == 2
+
+    @pytest.fixture
+    def unready(self, monkeypatch):
+        """A warehouse, or a view, that is not there the first time that it is asked for."""
+
+        def once(owner, name):
+            def refuse(*_arguments, **_options):
+                monkeypatch.setattr(owner, name, was)
+                raise WarehouseError("not now")
+
+            was = getattr(owner, name)
+            monkeypatch.setattr(owner, name, refuse)
+
+        return once
+
+    @pytest.mark.usefixtures("slept")
+    def test_full_is_kept_until_there_is_a_warehouse(self, sync, unready):
+        sync()
+        unready(Warehouse, "open")
+        _, out, err = sync("--watch", "15m", "--json", "--full")
+        assert err.count("not now") == 1
+        first, second = (json.loads(line)["sources"] for line in out.splitlines())
+        assert first == []
+        assert {one["kind"] for one in second} == {"full"}
+
+    @pytest.mark.usefixtures("slept")
+    def test_full_is_kept_for_a_source_until_a_run_of_it_is_prepared(self, sync, unready):
+        sync()
+        unready(command, "make_job")
+        _, out, _ = sync("--watch", "15m", "--json", "--full")
+        kinds = [[one["kind"] for one in json.loads(line)["sources"]] for line in out.splitlines()]
+        assert kinds == [["", "full", "full"], ["full", "incremental", "incremental"]]
