@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -275,7 +276,7 @@ class State:
 
     def _update(self, where: sge.Expr, values: dict[str, Any]) -> None:
         settings = [
-            sge.EQ(this=sge.column(self._fold(name), quoted=True), expression=sge.convert(value))
+            sge.EQ(this=sge.column(self._fold(name), quoted=True), expression=_spelled(value))
             for name, value in values.items()
         ]
         self._session.run(sge.Update(this=self._table(RUNS), expressions=settings, where=sge.Where(this=where)))
@@ -284,8 +285,21 @@ class State:
         for start in range(0, len(rows), _ROWS_PER_INSERT):
             chunk = rows[start : start + _ROWS_PER_INSERT]
             columns = [sge.to_identifier(self._fold(one) if fold else one, quoted=True) for one in chunk[0]]
-            values = sge.values([tuple(sge.convert(value) for value in row.values()) for row in chunk])
+            values = sge.values([tuple(_spelled(value) for value in row.values()) for row in chunk])
             self._session.run(sge.insert(values, into=self._table(name), columns=columns))
+
+
+def _spelled(value: Any) -> sge.Expr:
+    """A value as a literal; text without its NULs, at which some parsers take the statement to end."""
+    if not isinstance(value, str) or "\0" not in value:
+        return sge.convert(value)
+    first, *others = (sge.convert(part) for part in value.split("\0"))
+    return functools.reduce(_joined_by_nul, others, first)
+
+
+def _joined_by_nul(text: sge.Expr, part: sge.Expr) -> sge.Expr:
+    nul = sge.Chr(expressions=[sge.convert(0)])
+    return sge.DPipe(this=sge.DPipe(this=text, expression=nul), expression=part)
 
 
 def _instant(when: datetime) -> ir.TimestampScalar:

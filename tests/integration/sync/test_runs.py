@@ -252,6 +252,20 @@ class TestFailedRows:
         people.server.command("DEL", f"{PREFIX}bob")
         assert counts(people.sync()) == {"deleted": 1, "unchanged": 2, "delivered": 1}
 
+    def test_an_id_with_a_nul_is_kept_as_it_is(self, embedded):
+        embedded.execute(
+            "CREATE TABLE features_by_email AS SELECT unnest(['a', chr(0), 'b' || chr(0) || '''c']) AS email, 1 AS x"
+        )
+        for name in ("\0", "b\0'c"):
+            embedded.server.command("SET", f"{PREFIX}{name}", "not a hash")
+        report = embedded.sync()
+        assert (report.status, report.failed) == ("partial", 2)
+        kept = embedded.execute(f'SELECT "PRIMARY_KEY" FROM {embedded.table("FAILED_KEYS", report)}')  # noqa: S608
+        assert sorted(kept) == [("\0",), ("b\0'c",)]
+        embedded.server.command("DEL", f"{PREFIX}\0", f"{PREFIX}b\0'c")
+        assert counts(embedded.sync()) == {"updated": 2, "unchanged": 1, "delivered": 2}
+        assert counts(embedded.sync()) == {"unchanged": 3}
+
 
 @pytest.mark.parametrize("store", ["postgres"], indirect=True)
 class TestIdleSessions:
