@@ -19,7 +19,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``json_equality`` whether JSON values can be compared, ``text_for`` the families of types
     that travel as the warehouse's own text because their Arrow form would lose something, ``session`` statements for
     each new session, and ``options`` maps the keys of Profiles' ``siteconfig.yaml`` to the backend's keywords (empty:
-    nothing that it needs). ``raises_without_schema``: where the schema does not exist, its tables cannot even be listed.
+    nothing that it needs). ``bytes_of`` names functions that give the bytes of ``string`` and of ``array<string>``, where
+    a collation may call different text equal. ``raises_without_schema``: where the schema does not exist, its tables cannot even be listed.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     session: tuple[str, ...] = ()
     raises_without_schema: bool = False
     options: dict[str, str] = {}
+    bytes_of: dict[str, str] = {}
 
     def fold(self, name: str) -> str:
         """A lower-case name of ours as the warehouse would spell it without quotes."""
@@ -50,6 +52,7 @@ DIALECTS: dict[str, Dialect] = {
             json_equality=True,
             text_for=_EVERYWHERE | {"time"},  # as Arrow, a time with a zone has lost it
             options={"path": "database"},
+            bytes_of={"string": "encode"},
         ),
         Dialect(
             name="postgres",
@@ -58,6 +61,7 @@ DIALECTS: dict[str, Dialect] = {
             text_for=_EVERYWHERE | {"decimal", "interval", "date", "time", "timestamp"},
             session=("SET intervalstyle = 'iso_8601'", "SET datestyle = 'ISO'"),
             options={**_SERVER, "schema": "schema", "sslmode": "sslmode"},
+            bytes_of={"string": "textsend", "array<string>": "array_send"},
         ),
         Dialect(
             name="redshift",

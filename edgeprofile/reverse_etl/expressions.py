@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis
 
 from edgeprofile.reverse_etl.plan import DELIVERED, Operation, Standing, operation_for, standing_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
@@ -202,18 +202,46 @@ def _operation(
 
 def _same(now: ir.Value, then: ir.Value, dialect: Dialect) -> ir.BooleanValue:
     """A snapshot may hold a column as text that the view has as JSON: ibis writes it so in some warehouses."""
-    if now.type().copy(nullable=True) != then.type().copy(nullable=True) or (
-        not dialect.json_equality and _holds_json(now.type())
-    ):
+    kind = now.type().copy(nullable=True)
+    if kind != then.type().copy(nullable=True) or _is_loose(kind, dialect):
         now, then = now.cast(_TEXT), then.cast(_TEXT)
+    now, then = _exactly(now, dialect), _exactly(then, dialect)
     if dialect.null_safe:
         return now.identical_to(then)
     return ((now == then) | (now.isnull() & then.isnull())).fill_null(False)
 
 
-def _holds_json(kind: dt.DataType) -> bool:
+def _is_loose(kind: dt.DataType, dialect: Dialect) -> bool:
+    """Whether values of a type cannot be compared, or are equal though their text differs: 30 days and 1 month, say."""
     parts = (getattr(kind, "value_type", None), *getattr(kind, "types", ()))
-    return kind.is_json() or any(_holds_json(part) for part in parts if part is not None)
+    is_loose = kind.is_interval() or (kind.is_json() and not dialect.json_equality)
+    return is_loose or any(_is_loose(part, dialect) for part in parts if part is not None)
+
+
+def _exactly(value: ir.Value, dialect: Dialect) -> ir.Value:
+    """What is equal only where the text is, whatever its collation."""
+    kind = value.type()
+    if kind.is_string() and "string" in dialect.bytes_of:
+        return _function(dialect.bytes_of["string"], _TEXT)(_as_varchar(value))
+    if kind.is_array() and kind.value_type.is_string() and "array<string>" in dialect.bytes_of:
+        return _function(dialect.bytes_of["array<string>"], ibis.dtype("array<string>"))(value)
+    return value
+
+
+@functools.cache
+def _function(name: str, taken: dt.DataType) -> Callable[[ir.Value], ir.Value]:
+    def declared(value: Any) -> Any: ...
+
+    found: Callable[[ir.Value], ir.Value] = ibis.udf.scalar.builtin(
+        declared, name=name, signature=((taken,), ibis.dtype("binary"))
+    )
+    return found
+
+
+def _as_varchar(value: ir.Value) -> ir.Value:
+    """As text even where ibis takes it for text: it does so with an enum of PostgreSQL, which is none."""
+    cast: ir.Value = ibis.expr.operations.Cast(value, _TEXT).to_expr()
+    return cast
 
 
 def baseline(last: Baseline, compared: tuple[str, ...]) -> ir.Table:

@@ -135,3 +135,39 @@ def test_geometry_is_refused_by_name(syncing):
     syncing.execute("CREATE TABLE features_by_email AS SELECT 'a' AS email, POINT(1, 2) AS place")
     with pytest.raises(WarehouseError, match=r"has geometry.*: place \(point"):
         syncing.sync()
+
+
+def sent_after(syncing, statement):
+    """Whether a change is one."""
+    syncing.execute(statement)
+    report = syncing.sync()
+    return (report.updated, report.unchanged) == (1, 0)
+
+
+def test_an_interval_that_is_equal_and_not_the_same_is_sent(syncing):
+    def view(spend, several):  # a view, since an UPDATE of DuckDB leaves what is equal as it was
+        values = f"'a' AS email, INTERVAL '{spend}' AS x, ARRAY[INTERVAL '{several}'] AS y"
+        return f"DROP VIEW IF EXISTS features_by_email; CREATE VIEW features_by_email AS SELECT {values}"
+
+    syncing.execute(view("30 days", "24 hours"))
+    syncing.sync()
+    assert sent_after(syncing, view("1 month", "24 hours"))
+    assert sent_after(syncing, view("1 month", "1 day"))
+    assert syncing.sync().unchanged == 1
+
+
+def test_text_that_its_collation_calls_equal_is_sent(syncing):
+    syncing.execute("CREATE TYPE mood AS ENUM ('ok', 'sad')")
+    table = "CREATE TABLE features_by_email (email TEXT, x TEXT COLLATE NOCASE, y TEXT[], z mood)"
+    if not syncing.store.url.startswith("duckdb"):
+        syncing.execute("CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+        table = table.replace("NOCASE", "folding").replace("TEXT[]", "TEXT[] COLLATE folding")
+    syncing.execute(table)
+    syncing.execute("INSERT INTO features_by_email VALUES ('a', 'x', ARRAY['y', NULL], 'ok')")
+    syncing.sync()
+    assert sent_after(syncing, "UPDATE features_by_email SET x = 'X'")
+    assert sent_after(syncing, "UPDATE features_by_email SET y = ARRAY['Y', NULL]")
+    assert sent_after(syncing, "UPDATE features_by_email SET z = 'sad'")
+    assert sent_after(syncing, "UPDATE features_by_email SET x = NULL, y = NULL")
+    assert syncing.sync().unchanged == 1
+    assert syncing.traits() == {"a": {"x": None, "y": None, "z": "sad"}}
