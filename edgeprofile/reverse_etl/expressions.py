@@ -157,7 +157,8 @@ def _then(index: int) -> str:
 
 def _current(view: ir.Table, id_column: str, traits: tuple[str, ...]) -> ir.Table:
     key = view[id_column]
-    text = key if key.type().is_string() else key.cast(_TEXT)
+    is_bounded = key.type().is_string() and key.type().length is not None  # VARCHAR(n), never an enum of PostgreSQL
+    text = key if is_bounded else _as_varchar(key)
     return view.select(text.name(_ID), *(_storable(view[name]).name(_now(at)) for at, name in enumerate(traits)))
 
 

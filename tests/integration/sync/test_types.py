@@ -171,3 +171,16 @@ def test_text_that_its_collation_calls_equal_is_sent(syncing):
     assert sent_after(syncing, "UPDATE features_by_email SET x = NULL, y = NULL")
     assert syncing.sync().unchanged == 1
     assert syncing.traits() == {"a": {"x": None, "y": None, "z": "sad"}}
+
+
+def test_an_enum_may_be_the_id(syncing):
+    syncing.execute("CREATE TYPE mood AS ENUM ('ok', 'sad', '')")
+    syncing.execute("CREATE TABLE features_by_email (email mood, x INTEGER)")
+    syncing.execute("INSERT INTO features_by_email VALUES ('ok', 1), ('sad', 2), ('', 3)")
+    report = syncing.sync()
+    assert (report.delivered, report.invalid) == (2, 1)
+    assert syncing.traits() == {"ok": {"x": 1}, "sad": {"x": 2}}
+    syncing.execute("UPDATE features_by_email SET x = 3 WHERE email = 'ok'")
+    assert syncing.sync().updated == 1
+    assert syncing.traits()["ok"] == {"x": 3}
+    assert syncing.sync().unchanged == 2
