@@ -113,19 +113,23 @@ def beyond_cursor(
 
     What stands at the checkpoint may have been sent before, and another row may have come to stand there since: of
     these, only what differs from the last snapshot is sent again. All rows of a chosen id come with it, so that an id
-    that several rows have is seen.
+    that several rows have is seen. An unfinished key that has left the view is kept, for when it comes back.
     """
-    now = _current(view, id_column, traits)
+    now = _current(view, id_column, traits).mutate(ibis.literal(True).name(_IN_VIEW))
     then = base[_then(compared.index(cursor))]
     left = base.filter(_reaches(then, checkpoint) | ~base[_KNOWN])
-    both = now.left_join(left, now[_ID] == left[_KEY])
+    both = now.outer_join(left, now[_ID] == left[_KEY])
     unfinished = both[_KEY].notnull() & ~both[_KNOWN].fill_null(False)
     chosen = both.filter(_reaches(both[_now(traits.index(cursor))], checkpoint) | unfinished)
     ids = chosen.filter(chosen[_ID].notnull()).select(chosen[_ID].name(_CHOSEN)).distinct()
     rows = both.semi_join(ids, both[_ID] == ids[_CHOSEN]).union(chosen.filter(chosen[_ID].isnull()))
     sent = rows[_KNOWN].fill_null(False) & _equal(rows, traits, compared, dialect)
-    operation = sent.ifelse(Operation.UNCHANGED.value, Operation.UPDATE.value)
-    return _snapshot(rows, id_column, traits, operation)
+    operation = ibis.cases(
+        (~rows[_IN_VIEW].fill_null(False), Operation.DELETE.value),
+        (sent, Operation.UNCHANGED.value),
+        else_=Operation.UPDATE.value,
+    )
+    return _snapshot(rows, id_column, traits, operation, key=ibis.coalesce(rows[_ID], rows[_KEY]))
 
 
 def _reaches(column: ir.Value, checkpoint: str) -> ir.BooleanValue:

@@ -483,6 +483,18 @@ class TestCursor:
         assert counts(cursor.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
         assert counts(cursor.sync()) == {"unchanged": 1}
 
+    def test_a_failed_row_that_leaves_the_view_is_retried_when_it_comes_back(self, cursor):
+        cursor.server.command("SET", f"{PREFIX}bob", "not a hash")
+        assert cursor.sync().failed == 1
+        cursor.server.command("DEL", f"{PREFIX}bob")
+        cursor.execute("UPDATE people SET seen = 5 WHERE email = 'ada'; DELETE FROM people WHERE email = 'bob'")
+        assert counts(cursor.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
+        assert counts(cursor.sync()) == {"unchanged": 1}
+        cursor.execute("INSERT INTO people VALUES ('bob', NULL, 2, 1)")
+        assert counts(cursor.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
+        assert cursor.traits()["bob"] == BOB
+        assert counts(cursor.sync()) == {"unchanged": 1}
+
     def test_a_cancelled_run_is_made_up_for(self, cursor):
         cursor.sync()
         cursor.execute("UPDATE people SET country = 'XX', seen = 3")
