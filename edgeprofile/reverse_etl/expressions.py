@@ -51,6 +51,7 @@ _KEY, _KNOWN = "rudder__key", "rudder__known"
 _ID, _IN_VIEW, _THEN_OPERATION = "rudder__id", "rudder__in_view", "rudder__then_operation"
 _FAILED, _INVALID, _NUMBER, _CHOSEN = "rudder__failed", "rudder__invalid", "rudder__number", "rudder__chosen"
 _TEXT = ibis.dtype("string")
+_NOT_FINITE = ("infinity", "-infinity", "inf", "-inf", "nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,11 @@ def beyond(prepared: ir.Table, cursor: str, checkpoint: str | None) -> ir.Table:
 
 
 def highest(prepared: ir.Table, cursor: str) -> ir.Table:
-    """The highest value of the cursor, as text, in one row and one column ``highest``."""
+    """The highest value of the cursor but infinity, as text, in one row and one column ``highest``."""
+    column = prepared[cursor]
+    kind = column.type()
+    if kind.is_floating() or kind.is_decimal() or kind.is_date() or kind.is_timestamp():
+        prepared = prepared.filter(column.cast(_TEXT).lower().notin(_NOT_FINITE))
     return prepared.agg(highest=prepared[cursor].max().cast("string"))
 
 

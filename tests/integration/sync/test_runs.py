@@ -495,6 +495,17 @@ class TestCursor:
         assert cursor.traits()["bob"] == BOB
         assert counts(cursor.sync()) == {"unchanged": 1}
 
+    @pytest.mark.parametrize("kind", ["TIMESTAMP", "DATE", "DOUBLE PRECISION"])
+    def test_infinity_is_no_checkpoint(self, syncing, kind):
+        first, second = ("1", "2") if kind == "DOUBLE PRECISION" else ("2026-01-01", "2026-02-01")
+        syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="seen"),))
+        syncing.execute(f"CREATE TABLE features_by_email (email TEXT, seen {kind})")
+        syncing.execute(f"INSERT INTO features_by_email VALUES ('a', '{first}'), ('b', 'infinity'), ('c', '-infinity')")  # noqa: S608
+        assert syncing.sync().delivered == 3
+        syncing.execute(f"UPDATE features_by_email SET seen = '{second}' WHERE email = 'a'")  # noqa: S608
+        assert counts(syncing.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
+        assert counts(syncing.sync()) == {"unchanged": 2}
+
     def test_a_cancelled_run_is_made_up_for(self, cursor):
         cursor.sync()
         cursor.execute("UPDATE people SET country = 'XX', seen = 3")
