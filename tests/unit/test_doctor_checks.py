@@ -222,7 +222,7 @@ HEARD = {"psubscribe", "subscribe", "hincrby", "pexpire", "hget", "ping"}
             DATA | HEARD | {"cluster|slots", "cluster|nodes", "cluster|info", "asking"},
         ),
         ({"config": {"useJSONModule": True}}, HEARD | {"json.get", "pttl", "del", "scan"}),
-        ({"sync": {"project": "p", "warehouse": "w"}}, DATA | HEARD | {"hset", "hdel", "expire"}),
+        ({"sync": {"project": "p", "warehouse": "w"}}, DATA | HEARD | {"hset", "hdel", "expire", "persist"}),
         (
             {"sync": {"project": "p", "warehouse": "w"}, "config": {"useJSONModule": True}},
             HEARD | {"json.get", "pttl", "del", "scan", "json.set", "watch", "multi", "exec", "unwatch"},
