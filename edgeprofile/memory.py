@@ -30,14 +30,12 @@ def allocated(size: int) -> int:
 
 def bytes_size(data: bytes) -> int:
     """Bytes that a ``bytes`` takes; `sys.getsizeof` says the same, but slowly."""
-    size = _BYTES + len(data)
-    return (size + 15) & ~15 if size <= 512 else (size + 23) & ~15
+    return allocated(_BYTES + len(data))
 
 
 def text_size(text: str) -> int:
     """Bytes that a ``str`` takes."""
-    size = _ASCII + len(text) if text.isascii() else getsizeof(text)
-    return (size + 15) & ~15 if size <= 512 else (size + 23) & ~15
+    return allocated(_ASCII + len(text) if text.isascii() else getsizeof(text))
 
 
 def tree_size(value: dict[str, Any] | list[Any]) -> int:

@@ -112,15 +112,13 @@ class Keeper:
 
     def store(self, fill: Fill, found: Found, now: float, chance: float = 0.0) -> Entry | None:
         """The fetch was answered in full: keep what it found if that is allowed; ``chance`` in [0, 1) is the jitter."""
-        lease = fill.lease
         if not self.fills.close(fill) or not self._in_its_epoch(fill):
             self.refused += 1
             return None
         life = self._life(fill, found, chance)
         if fill.sent + life <= now:
             return None
-        if lease is None:
-            lease = FOREVER
+        lease = FOREVER if fill.lease is None else fill.lease
         identity = fill.identity
         space = self.cache.space(identity.destination, identity.entity, identity.id_type)
         return self.cache.put(

@@ -297,8 +297,8 @@ class Pool:
     def _growth(self, profile: Profile) -> int:
         """What an entry gains when its decoded profile is kept.
 
-        Profiles are alike: one of some dozens is measured, the others are judged by the length of their encoding. The sums
-        come out the same, for a fraction of the time.
+        Profiles are alike: one of some dozens is measured, the others are judged by the length of their encoding. The
+        sums come out the same, for a fraction of the time.
         """
         if not self._own_sizes:
             return 0
@@ -315,8 +315,6 @@ class Pool:
 
 def weight(value: str, data: bytes | Profile | None) -> int:
     """Bytes of memory that an entry takes, its id value included."""
-    if type(data) is bytes:
-        return ENTRY_SIZE + text_size(value) + bytes_size(data)
     return ENTRY_SIZE + text_size(value) + data_size(data)
 
 

@@ -426,8 +426,8 @@ class Engine:
                     wake()
                 except RuntimeError:  # the event loop of this one is closed; the others still wait
                     continue
-        if any(fill.refresh for fill in ended):
-            refreshed = [fill.identity for fill in ended if fill.refresh]
+        refreshed = [fill.identity for fill in ended if fill.refresh]
+        if refreshed:
             self._on_loop(lambda: self.refresher.ended(refreshed))
 
     def _on_loop(self, call: Callable[[], None]) -> None:

@@ -37,9 +37,9 @@ class TaskWaiter:
     """`True` when the fill is settled, `False` when the deadline passed first."""
 
     def __init__(self, fill: Fill) -> None:
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self.settled = loop.create_future()
+        self.settled = self._loop.create_future()
         fill.waiters.append(self._wake)
 
     async def wait(self, deadline: float) -> bool:

@@ -19,8 +19,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     ``json_equality`` whether JSON values can be compared, ``text_for`` the families of types
     that travel as the warehouse's own text because their Arrow form would lose something, ``session`` statements for
     each new session, and ``options`` maps the keys of Profiles' ``siteconfig.yaml`` to the backend's keywords (empty:
-    nothing that it needs). ``bytes_of`` names functions that give the bytes of ``string`` and of ``array<string>``, where
-    a collation may call different text equal. ``raises_without_schema``: where the schema does not exist, its tables cannot even be listed.
+    nothing that it needs). ``bytes_of`` names functions that give the bytes of ``string`` and of ``array<string>``,
+    where a collation may call different text equal. ``raises_without_schema``: where the schema does not exist, its
+    tables cannot even be listed.
     """
 
     name: str

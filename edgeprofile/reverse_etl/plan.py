@@ -133,7 +133,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What the run will do.
 
     ``baseline`` is the run whose snapshot (or checkpoint) it starts from; ``None`` the first time, and where that is
-    gone. ``persist``: keys may have a time to live, and are to have none. ``compared`` are the columns that decide whether a row changed, empty for a full run. ``reasons`` say why this kind.
+    gone. ``persist``: keys may have a time to live, and are to have none. ``compared`` are the columns that decide
+    whether a row changed, empty for a full run. ``reasons`` say why this kind.
     """
 
     kind: Kind
