@@ -4,20 +4,26 @@ Functions here are closures, because a cell is the cheapest thing that Python ca
 is never changed under a reader in a way that matters. They read it in the order that its class asks for: the deadline,
 the data, the lease. Whatever is not a plain hit goes to ``slow``, which knows all the rest. Hits are counted in floats,
 which Python adds faster than integers and which are exact up to 2**53.
+
+Where the compiled part was built, it stands before `Hits.get` and `BoundHits.lookup` and answers the plainest hits, as
+these would; everything else still comes here.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from edgeprofile.core.coherence import Lease
+from edgeprofile.core.entries import Entry
 from edgeprofile.encoded import EncodedProfile, HeldProfile
 from edgeprofile.profile import decode_model
+from edgeprofile.speedups import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from edgeprofile.core.entries import Entry
     from edgeprofile.core.pool import Tree
     from edgeprofile.profile import Profile
 
@@ -25,6 +31,13 @@ __all__ = ["MISS", "BoundHits", "Hits", "JsonHits", "miss"]
 
 MISS: Final = object()
 """What `miss` returns."""
+
+
+_Path: TypeAlias = "tuple[Callable[..., Any], Callable[[Any], None], Callable[[], int]]"
+"""A function that looks up, one that replaces what it reads, and one that counts its hits since."""
+
+if compiled is not None:
+    compiled.learn(Entry, Lease)
 
 
 def miss(*_args: Any) -> Any:
@@ -43,7 +56,7 @@ class Hits:
 
     def __init__(self, slow: Callable[..., Any], tree: Tree, trees: Mapping[str, Tree]) -> None:
         special, rebind_special, count_special = _special(slow, tree, trees)
-        self.get, rebind_one, count_one = _one(slow, special, tree)
+        self.get, rebind_one, count_one = _shortened(_one(slow, special, tree), tree, levels=3)
         self.get_many, rebind_many, count_many = _many(tree, trees)
         self._rebind = (rebind_one, rebind_many, rebind_special)
         self._count = (count_one, count_many, count_special)
@@ -65,9 +78,22 @@ class Hits:
         return sum(count() for count in self._count)
 
 
-def _one(
-    slow: Callable[..., Any], special: Callable[..., Any], tree: Tree
-) -> tuple[Callable[..., Any], Callable[[Tree], None], Callable[[], int]]:
+def _shortened(path: _Path, entries: Any, *, levels: int) -> _Path:
+    """The path with a compiled shortcut before it, if there is one, for a dict of entries or a tree of so many levels."""
+    if compiled is None:
+        return path
+    function, rebind, count = path
+    shelf = compiled.Shelf(entries)
+
+    def rebind_both(new: Any) -> None:
+        rebind(new)
+        shelf.rebind(new)
+
+    shortcut = update_wrapper(compiled.Shortcut(function, shelf, levels), function)
+    return shortcut, rebind_both, lambda: count() + shelf.count()
+
+
+def _one(slow: Callable[..., Any], special: Callable[..., Any], tree: Tree) -> _Path:
     clock = time.monotonic
     hits = 0.0
 
@@ -149,8 +175,8 @@ def _many(
 ) -> tuple[
     Callable[..., tuple[dict[str, Any], list[str]]], Callable[[Tree, Mapping[str, Tree]], None], Callable[[], int]
 ]:
-    clock = time.monotonic
     hits = 0.0
+    pick = _pick if compiled is None else compiled.pick
 
     def get_many(
         entity: str,
@@ -165,22 +191,7 @@ def _many(
             entries = (tree if destination is None else trees[destination])[entity][id_type]
         except (KeyError, TypeError):
             return {}, list(values)
-        found: dict[str, Any] = {}
-        missing = []
-        now = clock()
-        for value in values:
-            try:
-                entry = entries[value]
-                if now < (entry.ready_until if kind is None else entry.expires):
-                    data = entry.data
-                    if now < entry.lease.until:
-                        if not entry.used:
-                            entry.used = True
-                        found[value] = data
-                        continue
-            except (KeyError, TypeError):
-                pass
-            missing.append(value)
+        found, missing = pick(entries, values, kind is not None)  # a type is decoded from the encoded profile
         hits += len(found)
         if model is not None or kind is not None:
             found = {value: _shaped(data, model, kind) for value, data in found.items()}
@@ -191,6 +202,31 @@ def _many(
         tree, trees, hits = new, all_new, 0.0
 
     return get_many, rebind, lambda: int(hits)
+
+
+def _pick(
+    entries: Mapping[str, Entry],
+    values: Iterable[str],
+    encoded: bool,  # noqa: FBT001 (as the compiled one)
+) -> tuple[dict[str, Any], list[str]]:
+    """What is served of some values, and the values of which nothing is; ``encoded``: whatever is there will do."""
+    found: dict[str, Any] = {}
+    missing = []
+    now = time.monotonic()
+    for value in values:
+        try:
+            entry = entries[value]
+            if now < (entry.expires if encoded else entry.ready_until):
+                data = entry.data
+                if now < entry.lease.until:
+                    if not entry.used:
+                        entry.used = True
+                    found[value] = data
+                    continue
+        except (KeyError, TypeError):
+            pass
+        missing.append(value)
+    return found, missing
 
 
 def _shaped(data: Any, model: str | None, kind: Any) -> Any:
@@ -206,35 +242,34 @@ class BoundHits:
     """The ``lookup`` of one id type: ``lookup(value)`` from its entries alone; ``slow`` takes the value."""
 
     def __init__(self, slow: Callable[[str], Any], entries: dict[str, Entry]) -> None:
-        clock = time.monotonic
-        hits = 0.0
+        self.lookup, self.rebind, self.count = _shortened(_bound(slow, entries), entries, levels=1)
 
-        def lookup(value: str) -> Any:
-            nonlocal hits
-            try:
-                entry = entries[value]
-                now = clock()
-                if now < entry.ready_until:
-                    data = entry.data
-                    if now < entry.lease.until:
-                        if not entry.used:
-                            entry.used = True
-                        hits += 1.0
-                        return data
-            except (KeyError, TypeError):
-                pass
-            return slow(value)
 
-        def rebind(new: dict[str, Entry]) -> None:
-            nonlocal entries, hits
-            entries, hits = new, 0.0
+def _bound(slow: Callable[[str], Any], entries: dict[str, Entry]) -> _Path:
+    clock = time.monotonic
+    hits = 0.0
 
-        def count() -> int:
-            return int(hits)
+    def lookup(value: str) -> Any:
+        nonlocal hits
+        try:
+            entry = entries[value]
+            now = clock()
+            if now < entry.ready_until:
+                data = entry.data
+                if now < entry.lease.until:
+                    if not entry.used:
+                        entry.used = True
+                    hits += 1.0
+                    return data
+        except (KeyError, TypeError):
+            pass
+        return slow(value)
 
-        self.lookup = lookup
-        self.rebind = rebind
-        self.count = count
+    def rebind(new: dict[str, Entry]) -> None:
+        nonlocal entries, hits
+        entries, hits = new, 0.0
+
+    return lookup, rebind, lambda: int(hits)
 
 
 class JsonHits:

@@ -19,6 +19,7 @@ import msgspec
 
 from edgeprofile.errors import ReadOnlyProfile, TraitsMismatch, WrongType
 from edgeprofile.memory import allocated, may_hold_containers, tree_size, untrack
+from edgeprofile.speedups import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -323,9 +324,7 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
         models = _parse(raw)
     except msgspec.DecodeError:
         models = _loads(raw)
-    if may_hold_containers(models):
-        _freeze_members(models)
-    _take_over(self, models)
+    _freeze_into(self, models)
     self._json = raw
     self._footprint = 0
     self._read_at = read_at
@@ -334,40 +333,33 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
     return self
 
 
-def _freeze_members(members: dict[str, Any]) -> None:
-    for name, value in members.items():
-        kind = type(value)
-        if kind is dict:
-            members[name] = _freeze_dict(value)
-        elif kind is list:
-            members[name] = _freeze_list(value)
-
-
-def _freeze_dict(value: dict[str, Any]) -> _Traits:
-    if may_hold_containers(value):
-        _freeze_members(value)
-    traits: _Traits = _new_dict(_Traits)
-    _take_over(traits, value)
-    return traits
-
-
-def _freeze_list(value: list[Any]) -> _Items:
-    items: _Items = _new_list(_Items)
-    _extend(items, value if _CONTAINERS.isdisjoint(map(type, value)) else map(_freeze, value))
-    untrack(items)
-    return items
+def _freeze_here(empty: _Traits, members: dict[str, Any]) -> None:
+    """Fill it with members, frozen at every depth, under names that all profiles share."""
+    if may_hold_containers(members):
+        for name, value in members.items():
+            members[name] = _freeze(value)
+    _update(empty, zip(map(intern, members), members.values(), strict=True))
+    untrack(empty)
 
 
 def _freeze(value: Any) -> Any:
-    if type(value) is dict:
-        return _freeze_dict(value)
-    return _freeze_list(value) if type(value) is list else value
+    kind = type(value)
+    if kind is dict:
+        traits: _Traits = _new_dict(_Traits)
+        _freeze_here(traits, value)
+        return traits
+    if kind is list:
+        items: _Items = _new_list(_Items)
+        _extend(items, value if _CONTAINERS.isdisjoint(map(type, value)) else [*map(_freeze, value)])
+        untrack(items)
+        return items
+    return value
 
 
-def _take_over(empty: _Traits, members: dict[str, Any]) -> None:
-    """Fill it with frozen members, under names that all profiles share."""
-    _update(empty, zip(map(intern, members), members.values(), strict=True))
-    untrack(empty)
+_freeze_into: Callable[[_Traits, dict[str, Any]], None] = _freeze_here
+if compiled is not None:
+    compiled.freeze_as(_Traits, _Items)
+    _freeze_into = compiled.freeze_into
 
 
 _new_dict = dict.__new__

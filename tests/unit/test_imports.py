@@ -22,6 +22,8 @@ PURE = (
     "edgeprofile.units",
     "edgeprofile.options",
     "edgeprofile.memory",
+    "edgeprofile.speedups",
+    "edgeprofile._speedups",
     "edgeprofile.keys",
     "edgeprofile.profile",
     "edgeprofile.projection",
@@ -87,7 +89,15 @@ OWNERS = {
 
 # From the ground up; a module imports from its own layer and from those below.
 LAYERS = (
-    ("edgeprofile._version", "edgeprofile.errors", "edgeprofile.units", "edgeprofile.options", "edgeprofile.memory"),
+    (
+        "edgeprofile._version",
+        "edgeprofile.errors",
+        "edgeprofile.units",
+        "edgeprofile.options",
+        "edgeprofile.memory",
+        "edgeprofile.speedups",
+        "edgeprofile._speedups",
+    ),
     (
         "edgeprofile.keys",
         "edgeprofile.profile",

@@ -1,0 +1,510 @@
+/* The hit path and the freezing of decoded profiles, compiled: edgeprofile/speedups.py says what for.
+
+   A shortcut answers the plain hit and nothing else. Whatever is not plain, and whatever goes wrong, is left to the
+   Python function that it stands before, so that every rule has one home. Entries are read in the order that their
+   class asks for: the deadline, the data, the lease. All of this needs the interpreter's lock. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#ifdef Py_GIL_DISABLED
+#error "entries are read and marked under the interpreter's lock"
+#endif
+
+/* The clock of time.monotonic, which entries and leases are on. */
+static double
+monotonic(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyTime_t now;
+    return PyTime_MonotonicRaw(&now) < 0 ? Py_HUGE_VAL : (double)now / 1e9;
+#else
+    return (double)_PyTime_GetMonotonicClock() / 1e9;
+#endif
+}
+
+/* Where the fields of entries and leases lie; told once, by learn(). */
+static struct {
+    PyTypeObject *entry, *lease;
+    Py_ssize_t ready_until, expires, data, leased, used, until;
+} layout;
+
+#define FIELD(object, offset) (*(PyObject **)((char *)(object) + (offset)))
+
+static int
+offset_of(PyTypeObject *type, const char *name, Py_ssize_t *offset)
+{
+    PyObject *member = PyDict_GetItemString(type->tp_dict, name);
+    if (member == NULL || !Py_IS_TYPE(member, &PyMemberDescr_Type)
+        || ((PyMemberDescrObject *)member)->d_member->type != T_OBJECT_EX) {
+        PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
+        return -1;
+    }
+    *offset = ((PyMemberDescrObject *)member)->d_member->offset;
+    return 0;
+}
+
+static PyObject *
+learn(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyTypeObject *entry, *lease;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &entry, &PyType_Type, &lease)
+        || offset_of(entry, "ready_until", &layout.ready_until) < 0
+        || offset_of(entry, "expires", &layout.expires) < 0
+        || offset_of(entry, "data", &layout.data) < 0
+        || offset_of(entry, "lease", &layout.leased) < 0
+        || offset_of(entry, "used", &layout.used) < 0
+        || offset_of(lease, "until", &layout.until) < 0)
+        return NULL;
+    Py_XSETREF(layout.entry, (PyTypeObject *)Py_NewRef(entry));
+    Py_XSETREF(layout.lease, (PyTypeObject *)Py_NewRef(lease));
+    Py_RETURN_NONE;
+}
+
+static inline int
+is_before(double now, PyObject *end)
+{
+    return end != NULL && PyFloat_CheckExact(end) && now < PyFloat_AS_DOUBLE(end);
+}
+
+/* What an entry serves at a moment, a new reference; NULL, without an error, if it serves nothing. */
+static inline PyObject *
+served(PyObject *entry, double now, Py_ssize_t deadline)
+{
+    if (!Py_IS_TYPE(entry, layout.entry) || !is_before(now, FIELD(entry, deadline)))
+        return NULL;
+    PyObject *data = FIELD(entry, layout.data), *lease = FIELD(entry, layout.leased);
+    if (data == NULL || lease == NULL || !Py_IS_TYPE(lease, layout.lease)
+        || !is_before(now, FIELD(lease, layout.until)))
+        return NULL;
+    if (FIELD(entry, layout.used) != Py_True)
+        Py_XSETREF(FIELD(entry, layout.used), Py_NewRef(Py_True));
+    return Py_NewRef(data);
+}
+
+/* The value of a key in a dict, a new reference; NULL, without an error, if there is none. */
+static inline PyObject *
+item(PyObject *dict, PyObject *key)
+{
+    if (!PyDict_Check(dict))
+        return NULL;
+    PyObject *found = PyDict_GetItemWithError(dict, key);
+    if (found == NULL && PyErr_Occurred())
+        PyErr_Clear();
+    return Py_XNewRef(found);
+}
+
+/* Of many values: what is served of them in a dict, the others in a list. */
+static PyObject *
+pick(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *entries, *values;
+    int encoded;
+    if (!PyArg_ParseTuple(args, "O!Op", &PyDict_Type, &entries, &values, &encoded))
+        return NULL;
+    PyObject *row = PySequence_Tuple(values), *found = PyDict_New(), *missing = PyList_New(0);
+    if (row == NULL || found == NULL || missing == NULL)
+        goto failed;
+    Py_ssize_t deadline = encoded ? layout.expires : layout.ready_until;
+    double now = monotonic();
+    for (Py_ssize_t index = 0; index < PyTuple_GET_SIZE(row); index++) {
+        PyObject *value = PyTuple_GET_ITEM(row, index), *entry = item(entries, value);
+        PyObject *data = entry == NULL ? NULL : served(entry, now, deadline);
+        int failed = data == NULL ? PyList_Append(missing, value) : PyDict_SetItem(found, value, data);
+        Py_XDECREF(entry);
+        Py_XDECREF(data);
+        if (failed < 0)
+            goto failed;
+    }
+    Py_DECREF(row);
+    return Py_BuildValue("NN", found, missing);
+failed:
+    Py_XDECREF(row);
+    Py_XDECREF(found);
+    Py_XDECREF(missing);
+    return NULL;
+}
+
+/* Shelf: the entries that shortcuts read, and how many hits they found there. It holds no function, so that who keeps
+   it in order to replace the entries keeps no client alive. */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *entries;
+    unsigned long long hits;
+} Shelf;
+
+static PyTypeObject *shelf_type;
+
+static PyObject *
+shelf_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *entries;
+    if (!PyArg_ParseTuple(args, "O!", &PyDict_Type, &entries))
+        return NULL;
+    Shelf *self = (Shelf *)type->tp_alloc(type, 0);
+    if (self != NULL)
+        self->entries = Py_NewRef(entries);
+    return (PyObject *)self;
+}
+
+static int
+shelf_traverse(Shelf *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->entries);
+    return 0;
+}
+
+static int
+shelf_clear(Shelf *self)
+{
+    Py_CLEAR(self->entries);
+    return 0;
+}
+
+static void
+shelf_dealloc(Shelf *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    shelf_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+shelf_rebind(Shelf *self, PyObject *entries)
+{
+    if (!PyDict_Check(entries))
+        return PyErr_Format(PyExc_TypeError, "entries are a dict, not %s", Py_TYPE(entries)->tp_name);
+    Py_XSETREF(self->entries, Py_NewRef(entries));
+    self->hits = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+shelf_count(Shelf *self, PyObject *Py_UNUSED(nothing))
+{
+    return PyLong_FromUnsignedLongLong(self->hits);
+}
+
+static PyMethodDef shelf_methods[] = {
+    {"rebind", (PyCFunction)shelf_rebind, METH_O, "Replace the entries, and count anew."},
+    {"count", (PyCFunction)shelf_count, METH_NOARGS, "Hits since the entries were replaced."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot shelf_slots[] = {
+    {Py_tp_doc, "Shelf(entries): what shortcuts read, and a count of their hits."},
+    {Py_tp_new, shelf_new},
+    {Py_tp_dealloc, shelf_dealloc},
+    {Py_tp_traverse, shelf_traverse},
+    {Py_tp_clear, shelf_clear},
+    {Py_tp_methods, shelf_methods},
+    {0, NULL},
+};
+
+static PyType_Spec shelf_spec = {
+    "edgeprofile._speedups.Shelf", sizeof(Shelf), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE, shelf_slots,
+};
+
+/* Shortcut: a function, and the plain hits that need not come to it. */
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *function, *attributes, *weak;
+    Shelf *shelf;
+    Py_ssize_t depth;
+} Shortcut;
+
+static PyTypeObject *shortcut_type;
+static PyObject *model_name, *timeout_name;
+
+enum { BOUND = 1, DESTINATION = 3, MODEL = 4, TYPE = 5, MOST = 7 };
+
+/* Whether the arguments behind (entity, id_type, value) leave a plain hit: only a model and a timeout may be named. */
+static inline int
+are_plain(PyObject *const *args, Py_ssize_t count, PyObject *names, PyObject **model)
+{
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (count > DESTINATION) {
+        if (named > 0 || count > MOST || args[DESTINATION] != Py_None || (count > TYPE && args[TYPE] != Py_None))
+            return 0;
+        if (count > MODEL)
+            *model = args[MODEL];
+    }
+    for (Py_ssize_t index = 0; index < named; index++) {
+        PyObject *name = PyTuple_GET_ITEM(names, index);
+        if (name == model_name)
+            *model = args[count + index];
+        else if (name != timeout_name)
+            return 0;
+    }
+    return 1;
+}
+
+/* lookup(value), or get(entity, id_type, value, ...). */
+static PyObject *
+shortcut_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names)
+{
+    Shortcut *self = (Shortcut *)callable;
+    Py_ssize_t depth = self->depth, count = PyVectorcall_NARGS(flags);
+    PyObject *model = Py_None;
+    if (count < depth)
+        goto function;
+    if ((count > depth || names != NULL) && (depth == BOUND || !are_plain(args, count, names, &model)))
+        goto function;
+    PyObject *found = Py_NewRef(self->shelf->entries);
+    for (Py_ssize_t level = 0; level < depth && found != NULL; level++)
+        Py_SETREF(found, item(found, args[level]));
+    if (found == NULL)
+        goto function;
+    PyObject *data = served(found, monotonic(), layout.ready_until);
+    Py_DECREF(found);
+    if (data == NULL)
+        goto function;
+    if (model != Py_None && data != Py_None) {
+        PyObject *part = item(data, model);
+        if (part == NULL && !PyUnicode_CheckExact(model)) {
+            Py_DECREF(data);
+            goto function;
+        }
+        Py_SETREF(data, part == NULL ? Py_NewRef(Py_None) : part);
+    }
+    self->shelf->hits++;
+    return data;
+function:
+    return PyObject_Vectorcall(self->function, args, flags, names);
+}
+
+static PyObject *
+shortcut_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *function;
+    Shelf *shelf;
+    Py_ssize_t depth;
+    if (!PyArg_ParseTuple(args, "OO!n", &function, shelf_type, &shelf, &depth))
+        return NULL;
+    if (depth != BOUND && depth != DESTINATION) {
+        PyErr_SetString(PyExc_ValueError, "depth is 1, a dict of entries, or 3, a tree of them");
+        return NULL;
+    }
+    if (layout.entry == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "what an entry looks like was not told: learn(Entry, Lease)");
+        return NULL;
+    }
+    Shortcut *self = (Shortcut *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->call = shortcut_call;
+    self->function = Py_NewRef(function);
+    self->shelf = (Shelf *)Py_NewRef(shelf);
+    self->depth = depth;
+    return (PyObject *)self;
+}
+
+static int
+shortcut_traverse(Shortcut *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->function);
+    Py_VISIT(self->attributes);
+    Py_VISIT(self->shelf);
+    return 0;
+}
+
+static int
+shortcut_clear(Shortcut *self)
+{
+    Py_CLEAR(self->function);
+    Py_CLEAR(self->attributes);
+    Py_CLEAR(self->shelf);
+    return 0;
+}
+
+static void
+shortcut_dealloc(Shortcut *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weak != NULL)
+        PyObject_ClearWeakRefs((PyObject *)self);
+    shortcut_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef shortcut_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Shortcut, call), READONLY, NULL},
+    {"__dictoffset__", T_PYSSIZET, offsetof(Shortcut, attributes), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Shortcut, weak), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyGetSetDef shortcut_getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot shortcut_slots[] = {
+    {Py_tp_doc, "Shortcut(function, shelf, depth): the function, whose plain hits are answered from the shelf."},
+    {Py_tp_new, shortcut_new},
+    {Py_tp_dealloc, shortcut_dealloc},
+    {Py_tp_traverse, shortcut_traverse},
+    {Py_tp_clear, shortcut_clear},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_members, shortcut_members},
+    {Py_tp_getset, shortcut_getset},
+    {0, NULL},
+};
+
+static PyType_Spec shortcut_spec = {
+    "edgeprofile._speedups.Shortcut", sizeof(Shortcut), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE, shortcut_slots,
+};
+
+/* Freezing: decoded members into a read-only dict, whose names all profiles share and which the collector, like all
+   that hangs on it, need not walk. */
+
+static PyTypeObject *traits_type, *items_type;
+
+static PyObject *frozen(PyObject *value);
+
+static int
+fill(PyObject *traits, PyObject *members)
+{
+    PyObject *name, *value;
+    for (Py_ssize_t position = 0; PyDict_Next(members, &position, &name, &value);) {
+        Py_INCREF(name);
+        PyUnicode_InternInPlace(&name);
+        PyObject *made = frozen(value);
+        int failed = made == NULL ? -1 : PyDict_SetItem(traits, name, made);
+        Py_XDECREF(made);
+        Py_DECREF(name);
+        if (failed < 0)
+            return -1;
+    }
+    PyObject_GC_UnTrack(traits);
+    return 0;
+}
+
+static PyObject *
+empty(PyTypeObject *type, PyTypeObject *base)
+{
+    PyObject *nothing = PyTuple_New(0);
+    PyObject *made = nothing == NULL ? NULL : base->tp_new(type, nothing, NULL);
+    Py_XDECREF(nothing);
+    return made;
+}
+
+static PyObject *
+frozen_dict(PyObject *members)
+{
+    PyObject *traits = empty(traits_type, &PyDict_Type);
+    if (traits != NULL && fill(traits, members) < 0)
+        Py_CLEAR(traits);
+    return traits;
+}
+
+static PyObject *
+frozen_list(PyObject *values)
+{
+    PyObject *items = empty(items_type, &PyList_Type);
+    if (items == NULL)
+        return NULL;
+    PyObject *extended = PyList_Type.tp_as_sequence->sq_inplace_concat(items, values);  /* allocates no more than needed */
+    if (extended == NULL)
+        goto failed;
+    Py_DECREF(extended);
+    for (Py_ssize_t index = 0; index < PyList_GET_SIZE(items); index++) {
+        PyObject *made = frozen(PyList_GET_ITEM(items, index));
+        if (made == NULL || PyList_SetItem(items, index, made) < 0)
+            goto failed;
+    }
+    PyObject_GC_UnTrack(items);
+    return items;
+failed:
+    Py_DECREF(items);
+    return NULL;
+}
+
+static PyObject *
+frozen(PyObject *value)
+{
+    int is_dict = PyDict_CheckExact(value);
+    if (!is_dict && !PyList_CheckExact(value))
+        return Py_NewRef(value);
+    if (Py_EnterRecursiveCall(" while a profile was decoded"))
+        return NULL;
+    PyObject *made = is_dict ? frozen_dict(value) : frozen_list(value);
+    Py_LeaveRecursiveCall();
+    return made;
+}
+
+static PyObject *
+freeze_into(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || traits_type == NULL || !PyDict_Check(args[0]) || !PyDict_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "freeze_into(empty, members) after freeze_as(traits, items)");
+        return NULL;
+    }
+    if (fill(args[0], args[1]) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+freeze_as(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyTypeObject *traits, *items;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &traits, &PyType_Type, &items))
+        return NULL;
+    if (!PyType_IsSubtype(traits, &PyDict_Type) || !PyType_IsSubtype(items, &PyList_Type)) {
+        PyErr_SetString(PyExc_TypeError, "freeze_as takes a kind of dict and a kind of list");
+        return NULL;
+    }
+    Py_XSETREF(traits_type, (PyTypeObject *)Py_NewRef(traits));
+    Py_XSETREF(items_type, (PyTypeObject *)Py_NewRef(items));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"learn", learn, METH_VARARGS, "learn(Entry, Lease): where their fields lie. Raises TypeError if they are no slots."},
+    {"pick", pick, METH_VARARGS,
+     "pick(entries, values, encoded): what is served, by value, and the values of which nothing is."},
+    {"freeze_as", freeze_as, METH_VARARGS, "freeze_as(traits, items): the kinds of dict and list that are read-only."},
+    {"freeze_into", (PyCFunction)(void (*)(void))freeze_into, METH_FASTCALL,
+     "freeze_into(empty, members): fill a read-only dict with members, frozen at every depth."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "edgeprofile._speedups", "Compiled parts of EdgeProfile.", -1, functions, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__speedups(void)
+{
+    const char *unwanted = getenv("EDGEPROFILE_NO_EXTENSIONS");
+    if (unwanted != NULL && *unwanted != '\0') {
+        PyErr_SetString(PyExc_ImportError, "EDGEPROFILE_NO_EXTENSIONS is set");
+        return NULL;
+    }
+    PyObject *made = PyModule_Create(&module);
+    if (made == NULL)
+        return NULL;
+    model_name = PyUnicode_InternFromString("model");
+    timeout_name = PyUnicode_InternFromString("timeout");
+    shelf_type = (PyTypeObject *)PyType_FromSpec(&shelf_spec);
+    shortcut_type = (PyTypeObject *)PyType_FromSpec(&shortcut_spec);
+    if (model_name == NULL || timeout_name == NULL || shelf_type == NULL || shortcut_type == NULL || PyModule_AddType(made, shelf_type) < 0
+        || PyModule_AddType(made, shortcut_type) < 0) {
+        Py_DECREF(made);
+        return NULL;
+    }
+    return made;
+}

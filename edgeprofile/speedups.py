@@ -1,0 +1,25 @@
+"""The compiled part, where it was built: plain hits, and the freezing of what is decoded.
+
+Everything works without it, and means the same: a hit costs two to three times as much then, and decoding three times.
+It is not built without a C compiler, nor for an interpreter without its lock; ``EDGEPROFILE_NO_EXTENSIONS=1`` leaves it
+out where it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["compiled"]
+
+compiled: ModuleType | None
+"""The extension module, or None."""
+
+try:
+    import edgeprofile._speedups as _built
+except ImportError:
+    compiled = None
+else:
+    compiled = _built

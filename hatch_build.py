@@ -1,0 +1,50 @@
+"""Builds the compiled part where that is possible; a wheel without it is a pure one, and does the same more slowly."""
+
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError
+
+_MODULE = "edgeprofile._speedups"
+_SOURCE = "edgeprofile/_speedups.c"
+
+
+class Speedups(BuildHookInterface):  # type: ignore[misc]  # hatchling has no annotations
+    """Part of hatchling: ``initialize`` is called before the files of a wheel are collected, an editable one included."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 (hatchling's signature)
+        """Compile into the source tree, where an editable installation finds it, and name the file for the wheel."""
+        Path(self.root, "edgeprofile", _file()).unlink(missing_ok=True)
+        if os.environ.get("EDGEPROFILE_NO_EXTENSIONS") or sysconfig.get_config_var("Py_GIL_DISABLED"):
+            return
+        try:
+            built = _compiled(Path(self.root))
+        except BaseError as error:
+            self.app.display_warning(f"built without its compiled part, hits will cost twice as much: {error}")
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        build_data["force_include"][str(built)] = f"edgeprofile/{built.name}"
+
+
+def _file() -> str:
+    return f"_speedups{sysconfig.get_config_var('EXT_SUFFIX')}"
+
+
+def _compiled(root: Path) -> Path:
+    flags = ["-O2"] if sys.platform != "win32" else []
+    extension = Extension(_MODULE, [str(root / _SOURCE)], extra_compile_args=flags)
+    command = build_ext(Distribution({"ext_modules": [extension]}))
+    with tempfile.TemporaryDirectory() as scratch:
+        command.build_lib = command.build_temp = scratch
+        command.ensure_finalized()
+        command.run()
+        return Path(shutil.copy2(command.get_ext_fullpath(_MODULE), root / "edgeprofile" / _file()))
