@@ -30,6 +30,10 @@ static struct {
     Py_ssize_t ready_until, expires, data, leased, used, until;
 } layout;
 
+#if PY_VERSION_HEX >= 0x030D0000
+PyAPI_FUNC(PyObject *) _PyDict_NewPresized(Py_ssize_t minused); /* as Cython calls it: growing costs a fifth of a batch */
+#endif
+
 #define FIELD(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
 static int
@@ -103,15 +107,20 @@ pick(PyObject *Py_UNUSED(module), PyObject *args)
     int encoded;
     if (!PyArg_ParseTuple(args, "O!Op", &PyDict_Type, &entries, &values, &encoded))
         return NULL;
-    PyObject *row = PySequence_Tuple(values), *found = PyDict_New(), *missing = PyList_New(0);
-    if (row == NULL || found == NULL || missing == NULL)
+    PyObject *found = NULL, *missing = NULL, *row = PySequence_Fast(values, "values are no iterable");
+    if (row == NULL)
+        return NULL;
+    found = _PyDict_NewPresized(PySequence_Fast_GET_SIZE(row));
+    missing = PyList_New(0);
+    if (found == NULL || missing == NULL)
         goto failed;
     Py_ssize_t deadline = encoded ? layout.expires : layout.ready_until;
     double now = monotonic();
-    for (Py_ssize_t index = 0; index < PyTuple_GET_SIZE(row); index++) {
-        PyObject *value = PyTuple_GET_ITEM(row, index), *entry = item(entries, value);
+    for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(row); index++) {
+        PyObject *value = Py_NewRef(PySequence_Fast_GET_ITEM(row, index)), *entry = item(entries, value);
         PyObject *data = entry == NULL ? NULL : served(entry, now, deadline);
         int failed = data == NULL ? PyList_Append(missing, value) : PyDict_SetItem(found, value, data);
+        Py_DECREF(value);
         Py_XDECREF(entry);
         Py_XDECREF(data);
         if (failed < 0)
@@ -120,7 +129,7 @@ pick(PyObject *Py_UNUSED(module), PyObject *args)
     Py_DECREF(row);
     return Py_BuildValue("NN", found, missing);
 failed:
-    Py_XDECREF(row);
+    Py_DECREF(row);
     Py_XDECREF(found);
     Py_XDECREF(missing);
     return NULL;
