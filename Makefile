@@ -10,7 +10,7 @@ SECONDS ?= 60
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help demo test test-deep soak lint format bench bench-quick bench-report bench-readme clean
+.PHONY: help demo test test-pure test-deep soak lint format bench bench-quick bench-report bench-readme clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ demo: $(STAMP)  ## from a sample warehouse through sync and sidecar to live figu
 
 test: $(STAMP)  ## every test that runs in minutes
 	$(PYTEST) $(ARGS)
+
+test-pure: $(STAMP)  ## the unit and property tests without the compiled part
+	EDGEPROFILE_NO_EXTENSIONS=1 $(PYTEST) tests/unit tests/property $(ARGS)
 
 test-deep: $(STAMP)  ## the random walk and the fuzzers at full size
 	EDGEPROFILE_TEST_DEPTH=deep $(PYTEST) $(ARGS)

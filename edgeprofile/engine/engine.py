@@ -40,6 +40,7 @@ from edgeprofile.errors import (
     UnknownDestination,
 )
 from edgeprofile.metrics import Counters, DestinationStatus, Stats, counted
+from edgeprofile.profile import decode
 from edgeprofile.store.endpoint import ConnectionLost
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ class Engine:
         data = entry.data
         if data is not None and not isinstance(data, bytes):
             return data
-        profile = self.cache.decode(entry, raw)
+        profile = decode(raw, read_at=entry.sent, clock=self.clock)
         with self.lock:
             return self.cache.adopt(entry, profile)
 
@@ -413,6 +414,7 @@ class Engine:
     def settle(self, node: Node, settled: Settled) -> None:
         """Fetches ended: keep what may be kept, and wake whoever waits. The first end of a fetch counts."""
         ended = []
+        refreshed = []
         with self.lock:
             now = self.clock()
             for fill, result in settled:
@@ -426,7 +428,8 @@ class Engine:
                     wake()
                 except RuntimeError:  # the event loop of this one is closed; the others still wait
                     continue
-        refreshed = [fill.identity for fill in ended if fill.refresh]
+            if fill.refresh:
+                refreshed.append(fill.identity)
         if refreshed:
             self._on_loop(lambda: self.refresher.ended(refreshed))
 

@@ -192,8 +192,27 @@ class Lookups:
             plan = self._plan(identity, TaskWaiter, own=True, counts=counts)
         except RedisUnavailable as error:
             return error
-        if plan.mine and plan.fill is not None and plan.waiter is not None:
-            return await self._afetch(plan.fill, plan.waiter, deadline)
+        fill, waiter = plan.fill, plan.waiter
+        if not plan.mine or fill is None or waiter is None:
+            return await self._ajoin(plan, deadline)
+        node: Node = fill.where
+        fetch = self._engine.fetch(fill)
+        try:
+            wire = node.stream() or await node.attach()
+        except BaseException as error:
+            fetch.fail(error)
+            raise
+        fetch.stream(wire)
+        if fill.outcome is None:
+            wire.alarms.set(waiter, deadline)
+            try:
+                if not await waiter.settled:
+                    return self._late()
+            finally:
+                wire.alarms.clear(waiter)
+        return fill.outcome  # type: ignore[no-any-return]  # it was settled
+
+    async def _ajoin(self, plan: _Plan[TaskWaiter], deadline: float) -> Answer | EdgeProfileError:
         try:
             return await self._task_outcome(plan, deadline)
         finally:
@@ -305,25 +324,6 @@ class Lookups:
             self._engine.settle(fill.where, ((fill, given_up(error, fill.where)),))
             raise
         self._engine.settle(fill.where, ((fill, result),))
-        return fill.outcome  # type: ignore[no-any-return]  # it was settled
-
-    async def _afetch(self, fill: Fill, waiter: TaskWaiter, deadline: float) -> Answer | EdgeProfileError:
-        """Have one fill carried out on this loop's connection, and wait for it."""
-        node: Node = fill.where
-        fetch = self._engine.fetch(fill)
-        try:
-            wire = node.stream() or await node.attach()
-        except BaseException as error:
-            fetch.fail(error)
-            raise
-        fetch.stream(wire)
-        if fill.outcome is None:
-            wire.alarms.set(waiter, deadline)
-            try:
-                if not await waiter.settled:
-                    return self._late()
-            finally:
-                wire.alarms.clear(waiter)
         return fill.outcome  # type: ignore[no-any-return]  # it was settled
 
     def _carry(self, fill: Fill, deadline: float) -> Found | EdgeProfileError:
