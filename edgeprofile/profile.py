@@ -110,14 +110,15 @@ _NO_STEPS = bytes(set(range(256)) - set(b"[{]}"))
 
 def _is_json(text: bytes) -> bool:
     try:
-        decoded = text.decode()  # msgspec does not look into the strings that it skims
-        if len(text) > MAX_DEPTH and _is_deep(text):
+        if not text.isascii():
+            text.decode()  # msgspec does not look into the strings that it skims
+        if len(text) > MAX_DEPTH and text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(text):
             return False
         _skim(text)
     except UnicodeDecodeError:
         return False
     except msgspec.DecodeError:
-        return _is_lenient_json(decoded)
+        return _is_lenient_json(text.decode())
     return True
 
 
@@ -131,8 +132,6 @@ def _is_lenient_json(text: str) -> bool:
 
 
 def _is_deep(text: bytes) -> bool:
-    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
-        return False
     steps = memoryview(_STRING.sub(b"", text).translate(_STEPS, _NO_STEPS)).cast("b")
     return max(accumulate(steps), default=0) > MAX_DEPTH
 
