@@ -189,11 +189,11 @@ class Lookups:
 
     async def _atry(self, identity: Identity, deadline: float, *, counts: bool) -> Answer | EdgeProfileError:
         try:
-            plan = self._plan(identity, TaskWaiter, own=True, counts=counts)
+            plan = self._plan(identity, TaskWaiter, own=False, counts=counts)
         except RedisUnavailable as error:
             return error
-        fill, waiter = plan.fill, plan.waiter
-        if not plan.mine or fill is None or waiter is None:
+        fill = plan.fill
+        if not plan.mine or fill is None:
             return await self._ajoin(plan, deadline)
         node: Node = fill.where
         fetch = self._engine.fetch(fill)
@@ -202,6 +202,7 @@ class Lookups:
         except BaseException as error:
             fetch.fail(error)
             raise
+        waiter = TaskWaiter(fill, wire.loop)
         fetch.stream(wire)
         if fill.outcome is None:
             wire.alarms.set(waiter, deadline)
