@@ -13,7 +13,7 @@ from benchmarks.rounds import summary
 from benchmarks.rows import Missing, Result, Row
 from benchmarks.servers import Address
 
-OURS = {"edgeprofile", "sidecar"}  # contenders
+OURS = {"edgeprofile", "edgeprofile_pure", "sidecar"}  # contenders
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from benchmarks.bench import Bench, server_spec, title
 from benchmarks.rows import at_most, times_the_cost
 
 OURS = "edgeprofile"
+PURE = "edgeprofile_pure"
 FLOOR = "dictionary"
 BATCH = 100
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -12,10 +13,13 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 def bound(bench: Bench) -> None:
     """A lookup bound beforehand, against a function around one `dict.get` with a string."""
-    costs = _hits(bench, [f"{FLOOR}:bound", f"{OURS}:bound"], bench.settings.entries, "hot")
-    if f"{OURS}:bound" in costs:
-        ours, floor = costs[f"{OURS}:bound"], costs[f"{FLOOR}:bound"]
-        bench.add(times_the_cost("hit through a bound lookup", ours, floor, at_most(1.6), title(FLOOR)))
+    floor, ours, pure = (f"{name}:bound" for name in (FLOOR, OURS, PURE))
+    costs = _hits(bench, [floor, ours, pure], bench.settings.entries, "hot")
+    name = "hit through a bound lookup"
+    if ours in costs:
+        bench.add(times_the_cost(name, costs[ours], costs[floor], at_most(1.6), title(FLOOR)))
+    if pure in costs:
+        bench.add(times_the_cost(f"{name}, pure Python", costs[pure], costs[floor], None, title(FLOOR)))
 
 
 def many(bench: Bench) -> None:

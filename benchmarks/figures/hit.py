@@ -9,6 +9,7 @@ from benchmarks.bench import Bench, server_spec, title
 from benchmarks.rows import Row, Target, at_least, at_most, times_faster, times_the_cost
 
 OURS = "edgeprofile"
+PURE = "edgeprofile_pure"
 FLOOR = "dictionary"
 COHERENT = {
     "redis_py": at_least(100),
@@ -34,11 +35,15 @@ def measure(bench: Bench) -> None:
     with servers.valkey() as server:
         servers.fill(server, entries)
         spec = {**server_spec(server), "entries": entries}
-        with bench.contenders([FLOOR, *LOCAL, *COHERENT, OURS], "hit", **spec) as present:
+        with bench.contenders([FLOOR, *LOCAL, *COHERENT, PURE, OURS], "hit", **spec) as present:
             for trace, name in TRACES.items():
                 costs = bench.time_lookups(present, trace)
                 if OURS in costs:
                     bench.add(*_rows(name, costs, bound=trace == "hot"))
+                pure = present.pop(PURE, None)  # its code is what is of interest, and that the hot ids show
+                if pure is not None and FLOOR in costs:
+                    row = times_the_cost(f"{name}, pure Python", costs[PURE], costs[FLOOR], FLOOR_BOUND, title(FLOOR))
+                    bench.add(row)
 
 
 def _rows(name: str, costs: Costs, *, bound: bool) -> list[Row]:
