@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgeprofile.config import Config, Destination
+    from edgeprofile.reverse_etl.jobs import Job
+    from edgeprofile.reverse_etl.preview import Preview
     from edgeprofile.reverse_etl.project import Project, Source
     from edgeprofile.reverse_etl.settings import SyncConfig
     from edgeprofile.reverse_etl.sync import Observer
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Sync", "add_arguments", "run"]
+__all__ = ["Asked", "Sync", "add_arguments", "run"]
 
 DELIVERED, SOME_FAILED, DID_NOT_RUN = 0, 1, 2
 _DRY_RUN_ROWS = 10
@@ -50,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=["status"], help="status: show the last runs instead")
     parser.add_argument("--config", metavar="FILE", help="the configuration (default: what EDGEPROFILE_CONFIG names)")
     parser.add_argument("--full", action="store_true", help="send every row, whatever has changed")
+    parser.add_argument(
+        "--allow-deletions", action="store_true", help='let mode = "mirror" delete more than maxDeletedShare, this once'
+    )
     parser.add_argument("--json", action="store_true", help="print a summary as JSON, and no progress")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--plan", action="store_true", help="show sources, views, keys, columns and mode; write nothing")
@@ -70,23 +76,24 @@ def run(args: argparse.Namespace) -> int:
     sync = Sync.of(load(args.config))
     if args.action == "status":
         return sync.status(as_json=args.json)
+    asked = Asked(full=args.full, allow_deletions=args.allow_deletions)
     if args.plan:
-        return sync.plan(full=args.full, as_json=args.json)
+        return sync.plan(asked, as_json=args.json)
     if args.dry_run:
-        return sync.dry_run(full=args.full, rows=args.dry_run)
+        return sync.dry_run(asked, rows=args.dry_run)
     try:
         with cancellable():
-            return _repeated(sync, args)
+            return _repeated(sync, args, asked)
     except SyncCancelled:
         return SOME_FAILED
 
 
-def _repeated(sync: Sync, args: argparse.Namespace) -> int:
+def _repeated(sync: Sync, args: argparse.Namespace, asked: Asked) -> int:
     if args.watch:
-        return sync.watch(schedule.every(args.watch), at_once=True, full=args.full, as_json=args.json)
+        return sync.watch(schedule.every(args.watch), asked, at_once=True, as_json=args.json)
     if args.cron:
-        return sync.watch(schedule.by_cron(args.cron), at_once=False, full=args.full, as_json=args.json)
-    return sync.once(full=args.full, as_json=args.json)
+        return sync.watch(schedule.by_cron(args.cron), asked, at_once=False, as_json=args.json)
+    return sync.once(asked, as_json=args.json)
 
 
 def _positive(text: str) -> int:
@@ -96,6 +103,17 @@ def _positive(text: str) -> int:
     return number
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a run beyond the configuration: to send every row, to delete however many left the view."""
+
+    full: bool = False
+    allow_deletions: bool = False
+
+
+_NOTHING = Asked()
+
+
 class Sync:
     """All sources of a project, one warehouse, one destination."""
 
@@ -103,7 +121,7 @@ class Sync:
         self._config = config
         self._project = project
         self._destination = destination
-        self._owed_in_full: set[str] = set()
+        self._owed: dict[str, Asked] = {}
         self._warehouse = Warehouse(
             locate(config, project.connection),
             view_schema=config.schema,
@@ -124,13 +142,13 @@ class Sync:
         _refuse_unknown_sources(config.sync, project)
         return cls(config.sync, project, _destination(config))
 
-    def once(self, *, full: bool = False, as_json: bool = False, observe: Observer | None = None) -> int:
+    def once(self, asked: Asked = _NOTHING, *, as_json: bool = False, observe: Observer | None = None) -> int:
         """Sync every source once; returns the exit code, the worst of all sources."""
         reports: list[Report] = []
         code = SOME_FAILED
         try:
             with progress_for(as_json=as_json) if observe is None else nullcontext(observe) as told:
-                code = self._all(full=full, reports=reports, observe=told)
+                code = self._all(asked, reports=reports, observe=told)
         except EdgeProfileError:
             code = DID_NOT_RUN
             raise
@@ -139,9 +157,9 @@ class Sync:
                 _print_json({"sources": reports, "exitCode": code})
         return code
 
-    def watch(self, following: Callable[[datetime], datetime], *, at_once: bool, full: bool, as_json: bool) -> int:
-        """Sync again and again; ``full`` holds for each source's first run. A signal between two runs ends it, with 0."""
-        self._owed_in_full = {source.name for source in self._project.sources if full}
+    def watch(self, following: Callable[[datetime], datetime], asked: Asked, *, at_once: bool, as_json: bool) -> int:
+        """Sync again and again; ``asked`` holds for each source's first run. A signal between two runs ends it, with 0."""
+        self._owed = {source.name: asked for source in self._project.sources}
         due = datetime.now(UTC) if at_once else following(datetime.now(UTC))
         while _slept_until(due):
             started = datetime.now(UTC)
@@ -152,23 +170,25 @@ class Sync:
             due = following(started)
         return DELIVERED
 
-    def plan(self, *, full: bool, as_json: bool) -> int:
+    def plan(self, asked: Asked, *, as_json: bool) -> int:
         """Show what a sync would do."""
         with self._warehouse.open() as session:
             jobs = [make_job(session, one, self._config, self._destination) for one in self._project.sources]
-            previews = [preview(session, job, full=full) for job in jobs]
+            previews = [_previewed(session, job, asked) for job in jobs]
         if as_json:
             _print_json({"sources": previews, "notices": self._project.notices})
         else:
             sys.stdout.write(plan_text(previews, self._project.notices))
         return DELIVERED
 
-    def dry_run(self, *, full: bool, rows: int) -> int:
+    def dry_run(self, asked: Asked, *, rows: int) -> int:
         """Print the commands for the first rows of each source."""
         with self._warehouse.open() as session:
             for source in self._project.sources:
                 job = make_job(session, source, self._config, self._destination)
-                for line in dry_run(session, job, full=full, rows=rows):
+                if refused := _previewed(session, job, asked).refused:
+                    sys.stderr.write(f"edgeprofile: {source.name}: refused: {refused}\n")
+                for line in dry_run(session, job, full=asked.full, rows=rows):
                     sys.stdout.write(f"{line}\n")
         return DELIVERED
 
@@ -182,7 +202,7 @@ class Sync:
             sys.stdout.write(status_text(runs))
         return DELIVERED
 
-    def _all(self, *, full: bool, reports: list[Report], observe: Observer) -> int:
+    def _all(self, asked: Asked, *, reports: list[Report], observe: Observer) -> int:
         codes = [DELIVERED]
         for notice in self._project.notices:
             sys.stderr.write(f"edgeprofile: {notice}\n")
@@ -194,11 +214,11 @@ class Sync:
                     if report not in reports:
                         reports.append(report)
                     if phase == "delivering":  # from here on the next run makes up for this one, whatever becomes of it
-                        self._owed_in_full.discard(report.source)
+                        self._owed.pop(report.source, None)
                     observe(report, phase)
 
                 try:
-                    codes.append(self._one(session, source, seen, full=full or source.name in self._owed_in_full))
+                    codes.append(self._one(session, source, seen, self._owed.get(source.name, asked)))
                 except Exception as error:  # noqa: BLE001  # a source that cannot be synced is no reason not to sync the next
                     sys.stderr.write(f"edgeprofile: {source.name}: {_told(error)}\n")
                     codes.append(SOME_FAILED if isinstance(error, DeliveryStopped) else DID_NOT_RUN)
@@ -206,15 +226,20 @@ class Sync:
                         reports.append(_not_run(source, error))
         return max(codes)
 
-    def _one(self, session: Session, source: Source, observe: Observer, *, full: bool) -> int:
+    def _one(self, session: Session, source: Source, observe: Observer, asked: Asked) -> int:
         session.revive()  # one source's lost session is not the next one's
         job = make_job(session, source, self._config, self._destination)
         for notice in job.notices:
             sys.stderr.write(f"edgeprofile: {notice}\n")
-        report = SourceSync(session, self._config, self._destination.config, observe).run(job, full=full)
+        run = SourceSync(session, self._config, self._destination.config, observe)
+        report = run.run(job, full=asked.full, allow_deletions=asked.allow_deletions)
         if report.error:
             sys.stderr.write(f"edgeprofile: {report.source}: {report.error}\n")
         return DELIVERED if report.status == "succeeded" else SOME_FAILED
+
+
+def _previewed(session: Session, job: Job, asked: Asked) -> Preview:
+    return preview(session, job, full=asked.full, allow_deletions=asked.allow_deletions)
 
 
 def _told(error: Exception) -> str:

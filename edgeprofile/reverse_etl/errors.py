@@ -5,7 +5,8 @@
     UsageError
     ├── ConfigurationError
     │   └── ProjectError       the Profiles project says something that cannot be synced (file, line, key)
-    └── SyncRefused            another run of this connection is alive
+    ├── SyncRefused            another run of this connection is alive
+    └── DeletionsRefused       a mirror would delete more than it may; nothing was sent
     ServiceError
     ├── WarehouseError         the warehouse could not be reached, or refused a statement
     └── DeliveryStopped        Redis refused to go on; what was not delivered is delivered by the next run
@@ -16,7 +17,15 @@ from __future__ import annotations
 
 from edgeprofile.errors import ConfigurationError, ServiceError, UsageError
 
-__all__ = ["DeliveryStopped", "LockLost", "ProjectError", "SyncCancelled", "SyncRefused", "WarehouseError"]
+__all__ = [
+    "DeletionsRefused",
+    "DeliveryStopped",
+    "LockLost",
+    "ProjectError",
+    "SyncCancelled",
+    "SyncRefused",
+    "WarehouseError",
+]
 
 
 class ProjectError(ConfigurationError):
@@ -33,6 +42,10 @@ class SyncRefused(UsageError):
     def __init__(self, message: str, *, owner: str) -> None:
         super().__init__(message)
         self.owner = owner
+
+
+class DeletionsRefused(UsageError):
+    """A mirror would delete more than it may: the view is incomplete, or somebody has to allow it. Nothing was sent."""
 
 
 class WarehouseError(ServiceError):

@@ -43,6 +43,7 @@ class Job:
     json_mode: bool
     fingerprint: dict[str, str]
     connection_id: str
+    max_deleted_share: float
     notices: tuple[str, ...]
 
     @property
@@ -109,6 +110,7 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
         json_mode=redis.use_json_module,
         fingerprint=fingerprint,
         connection_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        max_deleted_share=config.max_deleted_share if own.max_deleted_share is None else own.max_deleted_share,
         notices=notices,
     )
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgeprofile.reverse_etl import expressions
 from edgeprofile.reverse_etl.deliver import Shipment, shipped_rows
+from edgeprofile.reverse_etl.errors import DeletionsRefused
+from edgeprofile.reverse_etl.expressions import OPERATION
+from edgeprofile.reverse_etl.guard import refuse_deletions
+from edgeprofile.reverse_etl.plan import Mode, Operation
 from edgeprofile.reverse_etl.state import State
-from edgeprofile.reverse_etl.sync import planned_snapshot
+from edgeprofile.reverse_etl.sync import known_rows, planned_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +34,11 @@ _BATCH_BYTES = 1 << 20
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the next run of one source would do. ``columns`` map traits to their types in the warehouse."""
+    """What the next run of one source would do.
+
+    ``columns`` map traits to their types in the warehouse. ``deletes`` is how many of the ``known`` rows a mirror would
+    delete; ``refused``: why it would not run.
+    """
 
     source: str
     view: str
@@ -41,11 +50,15 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str
     removed: tuple[str, ...]
     notices: tuple[str, ...]
+    deletes: int = 0
+    known: int = 0
+    refused: str | None = None
 
 
-def preview(session: Session, job: Job, *, full: bool) -> Preview:
+def preview(session: Session, job: Job, *, full: bool, allow_deletions: bool = False) -> Preview:
     """Plan the next run of a job."""
-    plan, _ = _planned(session, job, full=full)
+    plan, before = _planned(session, job, full=full)
+    deletes, known = deletions(session, job, plan, before)
     return Preview(
         source=job.source.name,
         view=job.target.model,
@@ -57,7 +70,28 @@ def preview(session: Session, job: Job, *, full: bool) -> Preview:
         reason=plan.why,
         removed=plan.removed,
         notices=job.notices,
+        deletes=deletes,
+        known=known,
+        refused=None if allow_deletions else _refusal(deletes, known, job),
     )
+
+
+def deletions(session: Session, job: Job, plan: Plan, before: Run | None) -> tuple[int, int]:
+    """How many rows a mirror would delete, and of how many."""
+    if job.mode is not Mode.MIRROR or not (known := known_rows(session, plan, before)):
+        return 0, 0
+    bare = replace(job, traits={})
+    snapshot = planned_snapshot(session, bare, msgspec.structs.replace(plan, compared=()), before)
+    gone = snapshot.filter(snapshot[OPERATION] == Operation.DELETE.value)
+    return session.rows(gone.agg(n=gone.count()))[0]["n"], known
+
+
+def _refusal(deletes: int, known: int, job: Job) -> str | None:
+    try:
+        refuse_deletions(deletes, known, job.max_deleted_share)
+    except DeletionsRefused as error:
+        return str(error)
+    return None
 
 
 def _planned(session: Session, job: Job, *, full: bool) -> tuple[Plan, Run | None]:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from edgeprofile.errors import ConfigurationError
-from edgeprofile.options import Count, Duration, FilePath, Section, Size
+from edgeprofile.options import Count, Duration, FilePath, Fraction, Section, Size
 
 __all__ = ["SourceConfig", "SyncConfig"]
 
@@ -18,6 +18,7 @@ class SourceConfig(Section, frozen=True, kw_only=True):
         ttl: Instead of the section's `ttl`.
         cursor_column: A column that only grows with each change of a row; later syncs then read only the rows beyond
             the highest value seen, instead of comparing every column. Not with `mode = "mirror"`.
+        max_deleted_share: Instead of the section's `maxDeletedShare`.
     """
 
     entity: str
@@ -25,6 +26,7 @@ class SourceConfig(Section, frozen=True, kw_only=True):
     mode: Literal["upsert", "mirror"] | None = None
     ttl: Duration | None = None
     cursor_column: str = ""
+    max_deleted_share: Fraction | None = None
 
 
 class SyncConfig(Section, frozen=True, kw_only=True):
@@ -39,6 +41,8 @@ class SyncConfig(Section, frozen=True, kw_only=True):
         state_schema: Schema for snapshots, state and logs; empty: the RudderStack schema of that warehouse.
         destination: Id of the Redis destination; empty: the only one configured.
         mode: `"upsert"` leaves a row that left the view in Redis, as RudderStack does; `"mirror"` deletes it.
+        max_deleted_share: The share of a view's rows that a run in mirror mode may delete; beyond it (and beyond 100
+            rows) the run stops before it sends anything, unless it is given `--allow-deletions`. 1: no limit.
         default_view: Whether the entities' default views (by main id) are synced too.
         ttl: Time to live of the keys; 0s: none. Renewed for all keys when half of it has passed.
         max_writes_per_second: Limit of the delivery; 0: none.
@@ -60,6 +64,7 @@ class SyncConfig(Section, frozen=True, kw_only=True):
     state_schema: str = ""
     destination: str = ""
     mode: Literal["upsert", "mirror"] = "upsert"
+    max_deleted_share: Fraction = 0.3
     default_view: bool = False
     ttl: Duration = 0.0
     max_writes_per_second: int = 0
@@ -93,4 +98,5 @@ class SyncConfig(Section, frozen=True, kw_only=True):
             mode=(named and named.mode) or self.mode,
             ttl=self.ttl if named is None or named.ttl is None else named.ttl,
             cursor_column=named.cursor_column if named else "",
+            max_deleted_share=named.max_deleted_share if named else None,
         )

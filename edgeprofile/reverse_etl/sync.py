@@ -20,8 +20,15 @@ import msgspec
 from edgeprofile.errors import EdgeProfileError
 from edgeprofile.reverse_etl import expressions
 from edgeprofile.reverse_etl.deliver import Shipment, deliver
-from edgeprofile.reverse_etl.errors import DeliveryStopped, LockLost, SyncCancelled, WarehouseError
+from edgeprofile.reverse_etl.errors import (
+    DeletionsRefused,
+    DeliveryStopped,
+    LockLost,
+    SyncCancelled,
+    WarehouseError,
+)
 from edgeprofile.reverse_etl.expressions import OPERATION
+from edgeprofile.reverse_etl.guard import refuse_deletions
 from edgeprofile.reverse_etl.lock import Lock
 from edgeprofile.reverse_etl.plan import Kind, Operation
 from edgeprofile.reverse_etl.state import State
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.state import Failure, Run
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Observer", "Report", "SourceSync", "planned_snapshot"]
+__all__ = ["Observer", "Report", "SourceSync", "known_rows", "planned_snapshot"]
 
 _PIECES_PER_SECOND = 10
 _INTERRUPTED = "the connection to Redis broke during delivery: what this run sent is sent again by the next"
@@ -102,11 +109,12 @@ class SourceSync:
     _is_delivering: bool = field(default=False, init=False)
     _is_interrupted: bool = field(default=False, init=False)
 
-    def run(self, job: Job, *, full: bool = False) -> Report:
+    def run(self, job: Job, *, full: bool = False, allow_deletions: bool = False) -> Report:
         """Sync one source.
 
-        Raises ``SyncRefused`` where another run of it is alive, ``WarehouseError``, and ``DeliveryStopped`` when Redis
-        would not go on; whatever was not delivered then is delivered by the next run.
+        Raises ``SyncRefused`` where another run of it is alive, ``DeletionsRefused`` unless ``allow_deletions``,
+        ``WarehouseError``, and ``DeliveryStopped`` when Redis would not go on; whatever was not delivered then is
+        delivered by the next run.
         """
         state, lock = State(self.session), Lock(self.session)
         state.ensure()
@@ -118,10 +126,12 @@ class SourceSync:
             report.sync_run_id = run.run_id
             self.step("begun")
             with self._recorded(state, run, job, report):
-                self._run(state, run, job, report, claim, full=full)
+                self._run(state, run, job, report, claim, full=full, allow_deletions=allow_deletions)
         return report
 
-    def _run(self, state: State, run: Run, job: Job, report: Report, claim: Claim, *, full: bool) -> None:
+    def _run(
+        self, state: State, run: Run, job: Job, report: Report, claim: Claim, *, full: bool, allow_deletions: bool
+    ) -> None:
         self.observe(report, "preparing")
         self._is_delivering = self._is_interrupted = False
         last, before = state.last_run(job.connection_id) or (None, None)
@@ -131,6 +141,8 @@ class SourceSync:
         job = job.under(plan)
         state.planned(run, plan, job.columns, _fingerprint(job, plan, last))
         self._prepare(state, run, job, plan, before, report)
+        if report.deleted and not allow_deletions:
+            refuse_deletions(report.deleted, known_rows(self.session, plan, before), job.max_deleted_share)
         claim.check()
         renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
         prepared = {"status": "delivering", "prepared_at": datetime.now(UTC), "renewed_at": renewed}
@@ -278,6 +290,9 @@ class SourceSync:
             report.status = "cancelled"
             self.session.recover()
             raise
+        except DeletionsRefused as error:
+            report.status, report.error = "refused", str(error)
+            raise
         except WarehouseError as error:
             report.status, report.error = "failed", str(error)
             raise
@@ -290,7 +305,7 @@ class SourceSync:
             raise
         finally:
             report.seconds = time.monotonic() - began
-            if report.status in {"cancelled", "failed"}:
+            if report.status in {"cancelled", "failed", "refused"}:
                 self._note_end(state, run, job, report, is_ours=is_ours)
             self.observe(report, "ended")
 
@@ -322,10 +337,7 @@ def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None)
     last = plan.baseline
     if last is None or before is None or (job.cursor and plan.checkpoint is None):
         return expressions.full_snapshot(job.view, job.id_column, traits)
-    left = expressions.Baseline(
-        session.table(before.snapshot), session.table(before.failed_keys), last.mode, last.completed
-    )
-    base = expressions.baseline(left, plan.compared)
+    base = expressions.baseline(_left_by(session, last, before), plan.compared)
     if plan.checkpoint is not None:
         return expressions.beyond_cursor(
             job.view,
@@ -340,3 +352,17 @@ def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None)
     return expressions.next_snapshot(
         job.view, job.id_column, traits, base=base, compared=plan.compared, kind=plan.kind, dialect=session.dialect
     )
+
+
+def known_rows(session: Session, plan: Plan, before: Run | None) -> int:
+    """How many rows may be in Redis, as far as the baseline of a plan tells."""
+    if plan.baseline is None or before is None:
+        return 0
+    base = expressions.baseline(_left_by(session, plan.baseline, before), ())
+    found: int = session.rows(base.agg(n=base.count()))[0]["n"]
+    return found
+
+
+def _left_by(session: Session, last: LastRun, run: Run) -> expressions.Baseline:
+    snapshot, failed = session.table(run.snapshot), session.table(run.failed_keys)
+    return expressions.Baseline(snapshot, failed, last.mode, last.completed)

@@ -37,6 +37,10 @@ def _planned(one: Preview) -> str:
     ]
     if one.removed:
         lines.append(f"  gone     {', '.join(one.removed)} (stay on unchanged rows until these change, or --full)")
+    if one.deletes:
+        lines.append(f"  deletes  {one.deletes:,} of {one.known:,} rows")
+    if one.refused:
+        lines.append(f"  refused  {one.refused}")
     lines += [f"  note     {notice}" for notice in one.notices]
     return "\n".join(lines) + "\n"
 

@@ -76,6 +76,7 @@ class Syncing:
         self,
         *,
         full: bool = False,
+        allow_deletions: bool = False,
         step: Callable[[str], None] = lambda _name: None,
         observe: Callable[[Report, str], None] = lambda _report, _phase: None,
         clock: Callable[[], float] | None = None,
@@ -90,7 +91,7 @@ class Syncing:
             run = SourceSync(session, self.config, self.redis, observe, step=step)
             if clock is not None:
                 run = replace(run, clock=clock)
-            report = run.run(job, full=full)
+            report = run.run(job, full=full, allow_deletions=allow_deletions)
         self.reports.append(report)
         return report
 

@@ -3,6 +3,7 @@
 import json
 from textwrap import dedent
 
+import duckdb
 import pytest
 
 from edgeprofile.cli import main
@@ -137,6 +138,52 @@ def test_status_shows_the_last_runs(sync):
     assert [one["reason"] for one in runs[:3]] == ["asked for"] * 3
 
 
+class TestDeletions:
+    """Of a mirror whose view came out empty."""
+
+    @pytest.fixture
+    def emptied(self, sync, tmp_path):
+        file = tmp_path / "warehouse.duckdb"
+        (tmp_path / "pb_project.yaml").write_text(
+            "entities: [{name: user, feature_views: {using_ids: [{id: email, name: view}]}}]"
+        )
+        with duckdb.connect(str(file)) as connection:
+            connection.execute("CREATE TABLE view AS SELECT 'u' || i AS email, i AS n FROM range(1000) AS t(i)")
+
+        def run(*arguments, **options):
+            return sync(*arguments, project=str(tmp_path), mode="mirror", **options)
+
+        assert run()[0] == 0
+        with duckdb.connect(str(file)) as connection:
+            connection.execute("DELETE FROM view")
+        return run
+
+    def test_the_run_is_refused(self, emptied, valkey):
+        code, out, err = emptied("--json")
+        assert (code, valkey.command("DBSIZE")) == (2, 1000)
+        assert "edgeprofile: user by email: the view lacks 1,000 of the 1,000 rows that were sent to Redis" in err
+        (report,) = json.loads(out)["sources"]
+        assert (report["status"], report["deleted"], report["delivered"]) == ("refused", 1000, 0)
+        assert "refused" in emptied("status")[1]
+
+    def test_the_preview_says_so(self, emptied):
+        plan = emptied("--plan")[1]
+        assert "  deletes  1,000 of 1,000 rows\n  refused  the view lacks 1,000 of the 1,000 rows" in plan
+        (source,) = json.loads(emptied("--plan", "--json")[1])["sources"]
+        assert (source["deletes"], source["known"], source["refused"][:15]) == (1000, 1000, "the view lacks ")
+        assert "refused" not in emptied("--plan", "--allow-deletions")[1]
+        assert "user by email: refused: the view lacks" in emptied("--dry-run", "1")[2]
+
+    def test_it_can_be_allowed(self, emptied, valkey):
+        assert emptied("--allow-deletions")[0] == 0
+        assert valkey.command("DBSIZE") == 0
+        assert "deletes" not in emptied("--plan")[1]
+
+    def test_or_limited_by_nothing(self, emptied, valkey):
+        assert emptied(maxDeletedShare=1.0)[0] == 0
+        assert valkey.command("DBSIZE") == 0
+
+
 class TestExitCodes:
     def test_1_some_rows_failed(self, sync, valkey):
         valkey.command("SET", "1Wsp:2Dest:user:email:user7@example.com", "not a hash")
@@ -266,6 +313,17 @@ class TestRepeated:
         assert [json.loads(line)["sources"][0]["kind"] for line in out.splitlines()] == ["full", "incremental"]
         assert slept[0] == pytest.approx(0, abs=0.1)
         assert 880 < slept[1] <= 900
+
+    @pytest.mark.usefixtures("slept")
+    def test_watch_allows_deletions_to_the_first_run_only(self, sync, monkeypatch):
+        def run(self, job, *, full, allow_deletions):
+            allowed.append(allow_deletions)
+            return whole(self, job, full=full, allow_deletions=allow_deletions)
+
+        allowed, whole = [], SourceSync.run
+        monkeypatch.setattr(SourceSync, "run", run)
+        sync("--watch", "15m", "--allow-deletions")
+        assert allowed == [True] * 3 + [False] * 3
 
     def test_cron_waits_for_its_time(self, sync, slept):
         _, out, _ = sync("--cron", "* * * * *", "--json")

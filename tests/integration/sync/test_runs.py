@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from edgeprofile.reverse_etl.errors import SyncRefused, WarehouseError
+from edgeprofile.reverse_etl.errors import DeletionsRefused, SyncRefused, WarehouseError
 from edgeprofile.reverse_etl.settings import SourceConfig
 from tests.support.sync import PREFIX, VIEW
 
@@ -139,6 +139,69 @@ class TestRowsThatLeave:
         report = people.sync()
         assert (report.kind, report.reason, report.deleted) == ("full", "changed configuration: mode", 1)
         assert set(people.traits()) == {"bob", "cid"}
+
+
+class TestManyRowsThatLeave:
+    """An empty view, or one read by half, is likelier a mistake than the wish to empty Redis."""
+
+    @pytest.fixture
+    def many(self, syncing):
+        syncing.configure(mode="mirror")
+        syncing.execute("CREATE TABLE features_by_email (email VARCHAR(9), n INTEGER)")
+        self.fill(syncing, 200)
+        syncing.sync()
+        return syncing
+
+    def fill(self, syncing, rows):
+        syncing.execute("DELETE FROM features_by_email")
+        syncing.execute(
+            f"INSERT INTO features_by_email SELECT 'u' || i, 1 FROM generate_series(1, {rows}) AS t(i)"  # noqa: S608
+        )
+
+    @pytest.mark.parametrize("left", [0, 99])
+    def test_the_run_is_refused_and_nothing_is_sent(self, many, left):
+        self.fill(many, left)
+        many.execute("INSERT INTO features_by_email VALUES ('new', 1)")
+        before = many.writes()
+        with pytest.raises(DeletionsRefused, match=f"lacks {200 - left} of the 200 rows.*maxDeletedShare = 0.3"):
+            many.sync()
+        assert (many.writes(), len(many.traits())) == (before, 200)
+        runs = many.execute('SELECT status, deleted, error FROM _rudderstack."SYNC_RUNS" ORDER BY sync_run_id')
+        assert runs[1][:2] == ("refused", 200 - left)
+        assert "--allow-deletions" in runs[1][2]
+
+    def test_it_counts_for_nothing(self, many):
+        self.fill(many, 0)
+        for full in (False, True, False):
+            with pytest.raises(DeletionsRefused):
+                many.sync(full=full)
+        self.fill(many, 200)
+        assert counts(many.sync()) == {"unchanged": 200}
+
+    def test_it_can_be_allowed_once(self, many):
+        self.fill(many, 0)
+        assert counts(many.sync(allow_deletions=True)) == {"deleted": 200, "delivered": 200}
+        assert many.profiles() == {}
+
+    def test_a_smaller_share_goes(self, many):
+        self.fill(many, 140)
+        assert counts(many.sync()) == {"deleted": 60, "unchanged": 140, "delivered": 60}
+        self.fill(many, 40)
+        assert many.sync().deleted == 100
+
+    def test_the_limit_can_be_set_for_all_and_for_one_view(self, many):
+        many.configure(max_deleted_share=0.0, sources=(SourceConfig(entity="user", id="email", max_deleted_share=1.0),))
+        self.fill(many, 0)
+        assert many.sync().deleted == 200
+
+    def test_what_upsert_left_behind_counts_too(self, many):
+        many.configure(mode="upsert")
+        many.sync()
+        self.fill(many, 50)
+        many.sync()
+        many.configure(mode="mirror")
+        with pytest.raises(DeletionsRefused, match="lacks 150 of the 200 rows"):
+            many.sync()
 
 
 class TestFullAgain:
