@@ -17,7 +17,14 @@ from edgeprofile.store.lanes import Lanes
 from edgeprofile.store.patience import Pace, Patience
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply
-from edgeprofile.store.writer import Refused, Settled, deserves_retry, is_for_every_row, raise_unless_passing
+from edgeprofile.store.writer import (
+    Refused,
+    Settled,
+    deserves_retry,
+    is_demoted,
+    is_for_every_row,
+    raise_unless_passing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -85,6 +92,7 @@ class DocumentWriter:
         self._lanes = Lanes(config, timeout)
         self._pace = pace or Pace(most_per_second)
         self._retry_for = retry_for
+        self._has_written = False
         self._cause: ServiceError = RedisUnavailable("nothing was sent")
 
     def close(self) -> None:
@@ -135,13 +143,17 @@ class DocumentWriter:
         lane: Lane | None = None
         try:
             lane = self._lanes.for_key(batch.keys()[0])
-            return _transaction(lane, batch)
+            outcomes = _transaction(lane, batch)
         except _Elsewhere as error:
             self._cause = error.problem
+            self.interrupted |= error.is_demoted and self._has_written
         except ServiceError as error:
             raise_unless_passing(error)
             self._cause = error
             self.interrupted |= lane is not None and lane.has_answered
+        else:
+            self._has_written |= False in outcomes
+            return outcomes
         if lane is not None:
             lane.drop()
         self._lanes.forget_slots()
@@ -151,9 +163,10 @@ class DocumentWriter:
 class _Elsewhere(Exception):
     """The server said no to the whole group, and may say yes later, or another server now."""
 
-    def __init__(self, problem: ServiceError) -> None:
+    def __init__(self, problem: ServiceError, *, is_demoted: bool) -> None:
         super().__init__(str(problem))
         self.problem = problem
+        self.is_demoted = is_demoted
 
 
 def _transaction(lane: Lane, batch: DocumentBatch) -> list[str | bool]:
@@ -207,4 +220,4 @@ def _raise_common(lane: Lane, replies: list[Any], *, every: bool = False) -> Non
                 lane.drop()
                 raise problem
             if deserves_retry(reply):
-                raise _Elsewhere(problem)
+                raise _Elsewhere(problem, is_demoted=is_demoted(reply))

@@ -21,13 +21,22 @@ if TYPE_CHECKING:
     from edgeprofile.config import RedisConfig
     from edgeprofile.store.lanes import Batch, Lane
 
-__all__ = ["BulkWriter", "Refused", "Settled", "deserves_retry", "is_for_every_row", "raise_unless_passing"]
+__all__ = [
+    "BulkWriter",
+    "Refused",
+    "Settled",
+    "deserves_retry",
+    "is_demoted",
+    "is_for_every_row",
+    "raise_unless_passing",
+]
 
 _UNDER_WAY = 2
 _ELSEWHERE = frozenset({"MOVED", "ASK"})
 _LATER = frozenset(
     {"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "FAILOVER", "OOM", "NOREPLICAS", "MISCONF"}
 )
+_DEMOTED = frozenset({"READONLY", "MASTERDOWN"})
 _NO_ROW = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 
@@ -52,6 +61,11 @@ def deserves_retry(reply: ErrorReply) -> bool:
     return reply.code in _ELSEWHERE or reply.code in _LATER or "max number of clients" in reply.text
 
 
+def is_demoted(reply: ErrorReply) -> bool:
+    """Whether the node is a replica by now: its name may stand for another, which has not all that it acknowledged."""
+    return reply.code in _DEMOTED
+
+
 def raise_unless_passing(problem: ServiceError) -> None:
     """A node that cannot be reached, or lets nobody in for the moment, may do so later."""
     passing = isinstance(problem, RedisUnavailable) or (
@@ -72,7 +86,8 @@ class BulkWriter:
     ``most_per_second`` limits the rows (0: no limit). Raises ``ServiceError`` when the destination refuses every row
     or when nothing more got in for ``retry_for`` seconds; what was sent by then may be in or not.
 
-    ``interrupted``: a connection that had brought replies broke. Its server may have come back without what it had acknowledged.
+    ``interrupted``: a connection that had brought replies broke, or led to a server that was made a replica after rows
+    were in. Its server may have come back, or another taken its place, without what it had acknowledged.
     """
 
     interrupted = False
@@ -91,6 +106,8 @@ class BulkWriter:
         self._retry_for = retry_for
         self._again: list[Batch] = []
         self._asked: list[tuple[Lane, Batch]] = []
+        self._demoted: set[Lane] = set()
+        self._has_written = False
         self._cause: ServiceError = RedisUnavailable("nothing was sent")
 
     def close(self) -> None:
@@ -145,6 +162,7 @@ class BulkWriter:
     def _judge(self, lane: Lane, batch: Batch, replies: list[Any]) -> Settled:
         whole = batch.whole if isinstance(batch, _Asking) else batch
         errors = {at // batch.replies_per_row: one for at, one in enumerate(replies) if isinstance(one, ErrorReply)}
+        self._has_written |= len(errors) < len(batch)
         refused, later = [], []
         for row, reply in errors.items():
             problem = refusal(reply, lane.endpoint.name, doing="the write")
@@ -155,6 +173,8 @@ class BulkWriter:
             elif deserves_retry(reply):
                 later.append(row)
                 self._cause = problem
+                if is_demoted(reply):
+                    self._demoted.add(lane)
             else:
                 refused.append(Refused(row, str(problem)))
         if later:
@@ -187,6 +207,7 @@ class BulkWriter:
     def _try_again(self) -> Generator[Settled, None, bool]:
         batches, self._again = self._again, []
         asked, self._asked = self._asked, []
+        self._leave_demoted()
         for lane, batch in asked:
             self._send_to(lane, _Asking(batch))
         for batch in batches:
@@ -196,6 +217,12 @@ class BulkWriter:
             progress = progress or bool(settled.delivered or settled.refused)
             yield settled
         return progress
+
+    def _leave_demoted(self) -> None:
+        """Connect anew where a replica answered, with nothing under way: its name may lead to the new primary."""
+        self.interrupted |= bool(self._demoted) and self._has_written
+        while self._demoted:
+            self._demoted.pop().drop()
 
 
 class _Asking:

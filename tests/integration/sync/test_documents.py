@@ -13,6 +13,8 @@ from edgeprofile.errors import RedisUnavailable, ServerRefused
 from edgeprofile.reverse_etl.commands import Rows, Target
 from edgeprofile.reverse_etl.deliver import Documents as Batch
 from edgeprofile.store.documents import DocumentWriter, merged
+from edgeprofile.store.lanes import Lane
+from edgeprofile.store.resp import ErrorReply
 from tests.support.json_server import JsonServer
 from tests.support.sync import PREFIX, VIEW, DuckDB, Syncing
 
@@ -138,6 +140,25 @@ class TestWriter:
         with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
             assert [one.delivered for one in writer.deliver(batches())] == [1, 0, 1]
             assert writer.interrupted
+
+    @pytest.mark.parametrize(("demoted_at", "interrupted"), [(0, False), (1, True)])
+    def test_a_server_that_was_made_a_replica_is_noted_once_rows_are_in(
+        self, config, monkeypatch, demoted_at, interrupted
+    ):
+        def ask(lane, *commands):
+            if commands[0] == ("MULTI",) and len(transactions) == demoted_at:
+                transactions.append(commands)
+                return [ErrorReply("READONLY You can't write against a read only replica.")] * len(commands)
+            replies = whole(lane, *commands)
+            if commands[0] == ("MULTI",):
+                transactions.append(commands)
+            return replies
+
+        transactions, whole = [], Lane.ask
+        monkeypatch.setattr(Lane, "ask", ask)
+        with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
+            settled = list(writer.deliver([rows("a", ["{}"]), rows("b", ["{}"])]))
+            assert (sum(one.delivered for one in settled), writer.interrupted) == (2, interrupted)
 
     def test_a_server_that_does_not_answer_is_not_left_with_the_commands(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -1,5 +1,6 @@
 """Bulk writes to real servers: what is retried, what is refused, what ends the delivery, and clusters."""
 
+import socket
 import threading
 import time
 from contextlib import closing
@@ -12,6 +13,7 @@ from edgeprofile.errors import AccessDenied, RedisUnavailable, ServerRefused
 from edgeprofile.reverse_etl.commands import Commands, Rows, Target
 from edgeprofile.store.writer import BulkWriter
 from tests.support.cluster import Cluster
+from tests.support.servers import Options, Server
 from tests.support.wait import until
 
 
@@ -30,6 +32,27 @@ def writer(address, *, cluster=False, retry_for=10.0, timeout=5.0, **options):
 def send(bulk, batches):
     settled = list(bulk.deliver(batches))
     return sum(one.delivered for one in settled), [refused for one in settled for refused in one.refused]
+
+
+class Name:
+    """A name in the system's resolver, and the server that it stands for."""
+
+    address = "primary.test:6379"
+    server: Server
+
+
+@pytest.fixture
+def behind_a_name(monkeypatch):
+    def resolve(host, *rest, flags=0, **options):
+        if host != "primary.test":
+            return genuine(host, *rest, flags=flags, **options)
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no number")
+        return genuine(name.server.host, name.server.port, type=socket.SOCK_STREAM)
+
+    name, genuine = Name(), socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return name
 
 
 class TestOneServer:
@@ -148,6 +171,34 @@ class TestOneServer:
             assert send(bulk, batches()) == (200, [])
         assert redis_db.command("DBSIZE") >= 100
 
+    def test_a_server_that_was_made_a_replica_is_looked_for_anew(self, redis_db, behind_a_name):
+        """Its connections stay open, and only its name leads to the primary."""
+
+        def batches():
+            yield batch(range(100))
+            until(lambda: redis_db.command("DBSIZE") == 100, 5)
+            redis_db.command("REPLICAOF", primary.host, primary.port)
+            yield batch(range(100, 300), ttl=100)
+
+        with Server(Options(flavour=redis_db.flavour)) as primary, writer(behind_a_name.address) as bulk:
+            behind_a_name.server = redis_db
+            moving = threading.Timer(0.3, setattr, (behind_a_name, "server", primary))
+            moving.start()
+            assert send(bulk, batches()) == (300, [])
+            assert primary.command("DBSIZE") == 200
+            assert bulk.interrupted
+            moving.join()
+
+    def test_one_that_was_a_replica_from_the_first_interrupts_nothing(self, redis_db, behind_a_name):
+        with Server(Options(flavour=redis_db.flavour)) as primary, writer(behind_a_name.address) as bulk:
+            behind_a_name.server = redis_db
+            redis_db.command("REPLICAOF", primary.host, primary.port)
+            moving = threading.Timer(0.3, setattr, (behind_a_name, "server", primary))
+            moving.start()
+            assert send(bulk, [batch(range(100))]) == (100, [])
+            assert not bulk.interrupted
+            moving.join()
+
     def test_a_server_that_stays_away_ends_it(self, redis_db):
         redis_db.kill()
         with writer(redis_db.address, retry_for=0.3) as bulk, pytest.raises(RedisUnavailable, match="nothing listens"):
@@ -189,8 +240,6 @@ class TestOneServer:
 
 @pytest.fixture(scope="module")
 def cluster(flavour):
-    from tests.support.servers import Options
-
     with Cluster(Options(flavour=flavour), primaries=3) as running:
         yield running
 
@@ -244,8 +293,6 @@ class TestCluster:
 
 @pytest.mark.limit(180)
 def test_a_primary_that_dies_is_replaced_by_its_replica(flavour):
-    from tests.support.servers import Options
-
     with Cluster(Options(flavour=flavour), primaries=3, replicas=1) as cluster:
         victim = cluster.primaries[0]
 
