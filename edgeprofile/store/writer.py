@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edgeprofile.errors import RedisUnavailable, ServerRefused, ServiceError
 from edgeprofile.store.lanes import Lanes
 from edgeprofile.store.patience import Pace, Patience
-from edgeprofile.store.refusals import refusal
+from edgeprofile.store.refusals import Redirected, refusal
 from edgeprofile.store.resp import ErrorReply
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ class BulkWriter:
             problem = refusal(reply, lane.endpoint.name, doing="the write")
             if is_for_every_row(reply):
                 raise problem
-            if reply.code == "ASK":
-                self._asked.append((self._lanes.at(_address(reply)), whole.take([row])))
+            if isinstance(problem, Redirected) and problem.ask:
+                self._asked.append((self._lanes.at(problem.address), whole.take([row])))
             elif deserves_retry(reply):
                 later.append(row)
                 self._cause = problem
@@ -251,9 +251,3 @@ class _Asking:
     def following(self, rows: Sequence[int]) -> Batch | None:
         following = self.whole.following(rows)
         return None if following is None else _Asking(following)
-
-
-def _address(reply: ErrorReply) -> tuple[str, int]:
-    """From ``ASK 3999 127.0.0.1:6381``."""
-    host, _, port = reply.text.split()[2].rpartition(":")
-    return host, int(port)

@@ -279,6 +279,19 @@ class TestCluster:
                 assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 5
             assert cluster.slot_owner(slot).command("HGET", "w:d:user:id:{b}4", "m") == b'{"n":2}'
 
+    def test_a_node_that_names_no_host_means_its_own(self, cluster):
+        slot = cluster.slot("w:d:user:id:{c}1")
+        target = next(node for node in cluster.primaries if node is not cluster.slot_owner(slot))
+        for node in cluster.primaries:
+            node.command("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
+        try:
+            with writer(cluster.address, cluster=True) as bulk, cluster.migrating(slot, target):
+                assert send(bulk, [batch(range(10), tag="{c}")]) == (10, [])
+                assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 10
+        finally:
+            for node in cluster.primaries:
+                node.command("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+
     def test_seeds_that_are_dead_are_passed_over(self, cluster):
         with writer(f"127.0.0.1:1,{cluster.primaries[0].address}", cluster=True) as bulk:
             assert send(bulk, [batch(range(50))]) == (50, [])
