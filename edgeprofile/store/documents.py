@@ -163,7 +163,7 @@ class DocumentWriter:
 class _Elsewhere(Exception):
     """The server said no to the whole group, and may say yes later, or another server now."""
 
-    def __init__(self, problem: ServiceError, *, is_demoted: bool) -> None:
+    def __init__(self, problem: ServiceError, *, is_demoted: bool = False) -> None:
         super().__init__(str(problem))
         self.problem = problem
         self.is_demoted = is_demoted
@@ -171,17 +171,20 @@ class _Elsewhere(Exception):
 
 def _transaction(lane: Lane, batch: DocumentBatch) -> list[str | bool]:
     keys = batch.keys()
-    _, *documents = lane.ask(("WATCH", *keys), *(("JSON.GET", key, "$") for key in keys))
-    _raise_common(lane, documents)
-    commands: list[tuple[Any, ...]] = []
+    watched, *documents = lane.ask(("WATCH", *keys), *(("JSON.GET", key, "$") for key in keys))
+    _raise_common(lane, [watched, *documents], doing="JSON.GET")
+    commands: list[tuple[int, tuple[Any, ...]]] = []
     outcomes: list[str | bool] = []
-    for key, document, text in zip(keys, documents, batch.texts(), strict=True):
+    for row, (key, document, text) in enumerate(zip(keys, documents, batch.texts(), strict=True)):
         try:
-            commands += _commands(lane, batch, key, document, text)
+            commands += [(row, one) for one in _commands(lane, batch, key, document, text)]
             outcomes.append(False)
         except (ServiceError, msgspec.DecodeError) as error:
             outcomes.append(str(error) if isinstance(error, ServiceError) else "the key holds no JSON object")
-    return outcomes if _commit(lane, commands) else [one if isinstance(one, str) else True for one in outcomes]
+    is_executed, refused = _commit(lane, commands)
+    for row, reason in refused.items():
+        outcomes[row] = reason
+    return outcomes if is_executed else [one if isinstance(one, str) else True for one in outcomes]
 
 
 def _commands(lane: Lane, batch: DocumentBatch, key: bytes, document: Any, text: str | None) -> list[tuple[Any, ...]]:
@@ -201,23 +204,35 @@ def _expiry(batch: DocumentBatch, key: bytes) -> list[tuple[Any, ...]]:
     return [("PERSIST", key)] if batch.persist else []
 
 
-def _commit(lane: Lane, commands: list[tuple[Any, ...]]) -> bool:
-    """Whether nobody came in between."""
+def _commit(lane: Lane, commands: list[tuple[int, tuple[Any, ...]]]) -> tuple[bool, dict[int, str]]:
+    """Whether the transaction was executed, and the rows whose commands the server refused.
+
+    It is not when somebody came in between, or when the server refused a command before it took the others.
+    """
     if not commands:
         lane.ask(("UNWATCH",))
-        return True
-    *queued, result = lane.ask(("MULTI",), *commands, ("EXEC",))
-    _raise_common(lane, [*queued, *(result if isinstance(result, list) else [result])], every=True)
-    return result is not None
+        return True, {}
+    begun, *queued, result = lane.ask(("MULTI",), *(one for _, one in commands), ("EXEC",))
+    executed = result if isinstance(result, list) else []
+    _raise_common(lane, [begun, *queued, result, *executed], doing="JSON.SET")
+    refused: dict[int, str] = {}
+    for (row, _), *replies in zip(commands, queued, executed or queued, strict=True):
+        for reply in replies:
+            if isinstance(reply, ErrorReply):
+                refused.setdefault(row, str(refusal(reply, lane.endpoint.name, doing="JSON.SET")))
+    if isinstance(result, ErrorReply) and not refused:
+        raise _Elsewhere(refusal(result, lane.endpoint.name, doing="EXEC"))
+    return isinstance(result, list), refused
 
 
-def _raise_common(lane: Lane, replies: list[Any], *, every: bool = False) -> None:
+def _raise_common(lane: Lane, replies: list[Any], *, doing: str) -> None:
     """Raise what concerns the group: that it should be tried again, or that there is no use in going on."""
     for reply in replies:
-        if isinstance(reply, ErrorReply) and reply.code != "EXECABORT":
-            problem = refusal(reply, lane.endpoint.name, doing="JSON.SET" if every else "JSON.GET")
-            if is_for_every_row(reply) or (every and not deserves_retry(reply)):
-                lane.drop()
-                raise problem
-            if deserves_retry(reply):
-                raise _Elsewhere(problem, is_demoted=is_demoted(reply))
+        if not isinstance(reply, ErrorReply):
+            continue
+        problem = refusal(reply, lane.endpoint.name, doing=doing)
+        if is_for_every_row(reply):
+            lane.drop()
+            raise problem
+        if deserves_retry(reply):
+            raise _Elsewhere(problem, is_demoted=is_demoted(reply))

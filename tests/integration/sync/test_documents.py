@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from edgeprofile.config import RedisConfig
-from edgeprofile.errors import RedisUnavailable, ServerRefused
+from edgeprofile.errors import AccessDenied, RedisUnavailable, ServerRefused
 from edgeprofile.reverse_etl.commands import Rows, Target
 from edgeprofile.reverse_etl.deliver import Documents as Batch
 from edgeprofile.store.documents import DocumentWriter, merged
@@ -74,6 +74,20 @@ def send(config, *batches):
     with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
         settled = list(writer.deliver(batches))
     return sum(one.delivered for one in settled), [refused for one in settled for refused in one.refused]
+
+
+@pytest.fixture
+def spoilt(monkeypatch):
+    """Let one key's JSON.SET be another command."""
+
+    def replace(key, command):
+        def ask(lane, *commands):
+            return whole(lane, *(command if one[:2] == ("JSON.SET", key.encode()) else one for one in commands))
+
+        monkeypatch.setattr(Lane, "ask", ask)
+
+    whole = Lane.ask
+    return replace
 
 
 class TestWriter:
@@ -141,6 +155,41 @@ class TestWriter:
             assert [one.delivered for one in writer.deliver(batches())] == [1, 0, 1]
             assert writer.interrupted
 
+    @pytest.mark.parametrize("worse", [("JSON.SET", "w:b", "$", "{no JSON"), ("JSON.SET", "w:b")])
+    def test_a_document_that_the_server_refuses_fails_alone(self, documents, config, spoilt, worse):
+        """When the transaction is executed, and when it is put together, which discards it."""
+        spoilt("w:b", worse)
+        delivered, (refused,) = send(config, rows("abc", ['{"n":1}', '{"n":2}', '{"n":3}'], ttl=100))
+        assert (delivered, refused.row, "refused JSON.SET" in refused.reason) == (2, 1, True)
+        assert [stored(documents, f"w:{one}") for one in "abc"] == [{"m": {"n": 1}}, None, {"m": {"n": 3}}]
+
+    def test_a_transaction_that_is_discarded_as_a_whole_is_tried_again(self, documents, config, monkeypatch):
+        """As where memory ran out after its commands were taken."""
+
+        def ask(lane, *commands):
+            if commands[-1] == ("EXEC",) and not discarded:
+                discarded.append(commands)
+                return [b"OK", *[b"QUEUED"] * (len(commands) - 2), ErrorReply("EXECABORT discarded because of: OOM")]
+            return whole(lane, *commands)
+
+        discarded, whole = [], Lane.ask
+        monkeypatch.setattr(Lane, "ask", ask)
+        assert send(config, rows("a", ['{"n":1}'])) == (1, [])
+        assert stored(documents, "w:a") == {"m": {"n": 1}}
+
+    def test_without_the_right_to_watch_nothing_is_written(self, documents, config, monkeypatch):
+        def ask(lane, *commands):
+            if commands[0][0] == "WATCH":
+                denied = ErrorReply("NOPERM User sync has no permissions to run the 'watch' command")
+                return [denied, *whole(lane, *commands[1:])]
+            return whole(lane, *commands)
+
+        whole = Lane.ask
+        monkeypatch.setattr(Lane, "ask", ask)
+        with pytest.raises(AccessDenied, match=r"grant \+watch"):
+            send(config, rows("a", ["{}"]))
+        assert stored(documents, "w:a") is None
+
     @pytest.mark.parametrize(("demoted_at", "interrupted"), [(0, False), (1, True)])
     def test_a_server_that_was_made_a_replica_is_noted_once_rows_are_in(
         self, config, monkeypatch, demoted_at, interrupted
@@ -190,3 +239,17 @@ def test_a_sync_writes_documents(documents, config, tmp_path):
     assert stored(documents, f"{PREFIX}u0") is None
     assert stored(documents, f"{PREFIX}u1") == {"other": {"x": 1}}
     assert stored(documents, f"{PREFIX}u2") == {VIEW: {"n": 9, "l": [2]}}
+
+
+def test_a_refused_document_is_a_failed_row_of_its_sync(documents, config, tmp_path, spoilt):
+    syncing = Syncing(DuckDB(tmp_path / "warehouse.duckdb"), config, documents)
+    syncing.execute("CREATE TABLE features_by_email AS SELECT 'u' || i AS email, i AS n FROM range(300) AS t(i)")
+    spoilt(f"{PREFIX}u7", ("JSON.SET", f"{PREFIX}u7", "$", "{no JSON"))
+    report = syncing.sync()
+    assert (report.status, report.delivered, report.failed) == ("partial", 299, 1)
+    kept = syncing.execute(f'SELECT "PRIMARY_KEY" FROM {syncing.table("FAILED_KEYS", report)}')  # noqa: S608
+    assert kept == [("u7",)]
+    spoilt(f"{PREFIX}nobody", ())
+    report = syncing.sync()
+    assert (report.status, report.updated, report.unchanged) == ("succeeded", 1, 299)
+    assert stored(documents, f"{PREFIX}u7") == {VIEW: {"n": 7}}
