@@ -155,8 +155,7 @@ class Lock:
 
     def ensure(self) -> None:
         """Make the table where it does not exist."""
-        if LOCKS not in self._session.tables():
-            self._session.create(LOCKS, {self._fold(column): kind for column, kind in _COLUMNS.items()})
+        self._session.ensure(LOCKS, {self._fold(column): kind for column, kind in _COLUMNS.items()})
 
     @contextmanager
     def held(self, connection_id: str) -> Iterator[Claim]:

@@ -102,10 +102,8 @@ class State:
     def ensure(self) -> None:
         """Make schema and tables where they do not exist."""
         self._session.ensure_schema()
-        present = self._session.tables()
         for name, columns in ((RUNS, _RUN_COLUMNS), (LOG, _LOG_COLUMNS)):
-            if name not in present:
-                self._session.create(name, {self._fold(column): kind for column, kind in columns.items()})
+            self._session.ensure(name, {self._fold(column): kind for column, kind in columns.items()})
 
     # Runs
 

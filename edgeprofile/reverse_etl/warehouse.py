@@ -204,11 +204,15 @@ class Session:
         with self._explained("list the schemas"):
             if name in self.backend.list_databases():
                 return
-        with self._explained(
-            f'make the schema "{name}"',
-            advice=f'have an administrator run: CREATE SCHEMA "{name}"; and grant all rights on it to this user',
-        ):
-            self.backend.create_database(name, force=True)
+        try:
+            with self._explained(
+                f'make the schema "{name}"',
+                advice=f'have an administrator run: CREATE SCHEMA "{name}"; and grant all rights on it to this user',
+            ):
+                self.backend.create_database(name, force=True)
+        except WarehouseError:
+            if name not in self.backend.list_databases():  # else another sync made it at the same moment
+                raise
 
     def run(self, statement: str | sge.Expr) -> None:
         """Run one statement for its effect."""
@@ -222,6 +226,16 @@ class Session:
         """Make an empty table of ours: column names to ibis types."""
         with self._explained(f"make the table {name}"):
             self.backend.create_table(name, schema=ibis.schema(schema), database=self.warehouse.state_schema)
+
+    def ensure(self, name: str, schema: dict[str, str]) -> None:
+        """Make an empty table of ours where it does not exist, whoever makes it at the same moment."""
+        if name in self.tables():
+            return
+        try:
+            self.create(name, schema)
+        except WarehouseError:
+            if name not in self.tables():
+                raise
 
     def create_as(self, name: str, rows: ir.Table) -> None:
         """Make a table of ours from an expression; the rows never leave the warehouse."""

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from textwrap import dedent
 
+import psycopg
 import pytest
 
 from edgeprofile.reverse_etl import lock
@@ -486,3 +487,24 @@ class TestLock:
     def test_a_reboot_ends_all_claims_once_they_are_silent(self):
         before = Owner(this_process().host, "another boot", os.getpid(), this_process().process_start)
         assert not is_alive(before, 120.0, this_process())
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+@pytest.mark.parametrize("table", [None, "SYNC_RUNS", "SYNC_LOG", "SYNC_LOCKS"])
+def test_what_another_first_sync_makes_at_the_same_moment(syncing, table):
+    """Each sees that there is none; the second to make it waits for the first, and is then refused."""
+    people(syncing, "upsert")
+    if table is None:
+        make = "CREATE SCHEMA _rudderstack"
+    else:
+        syncing.sync()
+        syncing.execute(f'ALTER TABLE _rudderstack."{table}" RENAME TO kept')
+        make = f'CREATE TABLE _rudderstack."{table}" (LIKE _rudderstack.kept)'
+    reports = []
+    second = threading.Thread(target=lambda: reports.append(syncing.sync()))
+    with psycopg.connect(syncing.store.url) as first:
+        first.execute(make)
+        second.start()
+        until(lambda: syncing.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), 10)
+    second.join()
+    assert [report.status for report in reports] == ["succeeded"]
