@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from edgeprofile.reverse_etl.plan import DELIVERED, Operation, Standing, operation_for, standing_after
+from edgeprofile.reverse_etl.plan import DELIVERED, NOT_FINITE, Operation, Standing, operation_for, standing_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,8 +50,7 @@ FAILED_COLUMNS = {
 _KEY, _KNOWN = "rudder__key", "rudder__known"
 _ID, _IN_VIEW, _THEN_OPERATION = "rudder__id", "rudder__in_view", "rudder__then_operation"
 _FAILED, _INVALID, _NUMBER, _CHOSEN = "rudder__failed", "rudder__invalid", "rudder__number", "rudder__chosen"
-_TEXT = ibis.dtype("string")
-_NOT_FINITE = ("infinity", "-infinity", "inf", "-inf", "nan")
+_TEXT, _BYTES = ibis.dtype("string"), ibis.dtype("binary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ def beyond_cursor(
 
 
 def _reaches(column: ir.Value, checkpoint: str) -> ir.BooleanValue:
-    reached: ir.BooleanValue = column >= ibis.literal(checkpoint).cast(column.type())
+    reached: ir.BooleanValue = column >= _constant(checkpoint).cast(column.type())
     return reached.fill_null(False)
 
 
@@ -142,7 +141,16 @@ def beyond(prepared: ir.Table, cursor: str, checkpoint: str | None) -> ir.Table:
     """The rows whose cursor is beyond the checkpoint; all of them where there is none."""
     if checkpoint is None:
         return prepared
-    return prepared.filter(prepared[cursor] > ibis.literal(checkpoint).cast(prepared[cursor].type()))
+    return prepared.filter(prepared[cursor] > _constant(checkpoint).cast(prepared[cursor].type()))
+
+
+def _constant(text: str) -> ir.StringValue:
+    """A text as an expression; its NULs, at which some parsers take the statement to end, are spelled as calls."""
+    first, *others = text.split("\0")
+    constant: ir.StringValue = ibis.literal(first)
+    for part in others:
+        constant = constant.concat(_function("chr", ibis.dtype("int64"), _TEXT)(0), part)
+    return constant
 
 
 def highest(prepared: ir.Table, cursor: str) -> ir.Table:
@@ -150,7 +158,7 @@ def highest(prepared: ir.Table, cursor: str) -> ir.Table:
     column = prepared[cursor]
     kind = column.type()
     if kind.is_floating() or kind.is_decimal() or kind.is_date() or kind.is_timestamp():
-        prepared = prepared.filter(column.cast(_TEXT).lower().notin(_NOT_FINITE))
+        prepared = prepared.filter(column.cast(_TEXT).lower().notin(NOT_FINITE))
     return prepared.agg(highest=prepared[cursor].max().cast("string"))
 
 
@@ -232,19 +240,17 @@ def _exactly(value: ir.Value, dialect: Dialect) -> ir.Value:
     """What is equal only where the text is, whatever its collation."""
     kind = value.type()
     if kind.is_string() and "string" in dialect.bytes_of:
-        return _function(dialect.bytes_of["string"], _TEXT)(_as_varchar(value))
+        return _function(dialect.bytes_of["string"], _TEXT, _BYTES)(_as_varchar(value))
     if kind.is_array() and kind.value_type.is_string() and "array<string>" in dialect.bytes_of:
-        return _function(dialect.bytes_of["array<string>"], ibis.dtype("array<string>"))(value)
+        return _function(dialect.bytes_of["array<string>"], ibis.dtype("array<string>"), _BYTES)(value)
     return value
 
 
 @functools.cache
-def _function(name: str, taken: dt.DataType) -> Callable[[ir.Value], ir.Value]:
+def _function(name: str, taken: dt.DataType, given: dt.DataType) -> Callable[[Any], ir.Value]:
     def declared(value: Any) -> Any: ...
 
-    found: Callable[[ir.Value], ir.Value] = ibis.udf.scalar.builtin(
-        declared, name=name, signature=((taken,), ibis.dtype("binary"))
-    )
+    found: Callable[[Any], ir.Value] = ibis.udf.scalar.builtin(declared, name=name, signature=((taken,), given))
     return found
 
 

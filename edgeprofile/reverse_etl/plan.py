@@ -18,6 +18,7 @@ from msgspec import Struct
 
 __all__ = [
     "DELIVERED",
+    "NOT_FINITE",
     "Kind",
     "LastRun",
     "Mode",
@@ -61,6 +62,9 @@ class Standing(StrEnum):
     UNKNOWN = "unknown"  # it may be there, with whatever values
     ABSENT = "absent"  # nothing was ever written, or it was deleted
 
+
+NOT_FINITE = ("infinity", "-infinity", "inf", "-inf", "nan")
+"""How warehouses spell what is no place to go on from: nothing lies beyond it, or everything."""
 
 DELIVERED: dict[Mode, tuple[Operation, ...]] = {
     Mode.UPSERT: (Operation.INSERT, Operation.UPDATE),
@@ -192,10 +196,18 @@ def _reasons_for_full(last: LastRun, now: Situation) -> list[str]:
     altered = [key for key in sorted({*last.fingerprint, *now.fingerprint}) if _differs(last, now, key)]
     if altered:
         reasons.append(f"changed configuration: {', '.join(altered)}")
+    if _is_nowhere(last.checkpoint, now):
+        reasons.append(f"the checkpoint of {now.cursor} is {last.checkpoint}, beyond which no row is looked for")
     age = now.now - last.renewed_at
     if now.ttl and not 0 <= age < now.ttl / 2:  # less than 0: a clock was wrong, and nobody knows how old they are
         reasons.append("keys are renewed when half their ttl has passed")
     return reasons
+
+
+def _is_nowhere(checkpoint: str | None, now: Situation) -> bool:
+    """Whether a run left infinity as its checkpoint, as those of earlier versions did; of text it is a word."""
+    is_text = now.cursor is None or now.columns.get(now.cursor) == "string"
+    return checkpoint is not None and not is_text and checkpoint.lower() in NOT_FINITE
 
 
 def _differs(last: LastRun, now: Situation, key: str) -> bool:

@@ -569,6 +569,30 @@ class TestCursor:
         assert counts(syncing.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
         assert counts(syncing.sync()) == {"unchanged": 2}
 
+    @pytest.mark.parametrize("kind", ["TIMESTAMP", "DATE", "DOUBLE PRECISION"])
+    def test_one_that_an_earlier_version_left_is_put_right(self, syncing, kind):
+        first, second = ("1", "2") if kind == "DOUBLE PRECISION" else ("2026-01-01", "2026-02-01")
+        syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="seen"),))
+        syncing.execute(f"CREATE TABLE features_by_email (email TEXT, seen {kind})")
+        syncing.execute(f"INSERT INTO features_by_email VALUES ('a', '{first}'), ('b', 'infinity')")  # noqa: S608
+        syncing.sync()
+        syncing.execute("UPDATE _rudderstack.\"SYNC_RUNS\" SET cursor_checkpoint = 'infinity'")
+        syncing.execute(f"UPDATE features_by_email SET seen = '{second}' WHERE email = 'a'")  # noqa: S608
+        report = syncing.sync()
+        assert (report.kind, report.delivered) == ("full", 2)
+        assert report.reason == "the checkpoint of seen is infinity, beyond which no row is looked for"
+        assert counts(syncing.sync()) == {"unchanged": 2}
+
+    def test_text_with_a_nul_is_a_checkpoint_like_any_other(self, embedded):
+        embedded.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="seen"),))
+        embedded.execute(
+            "CREATE TABLE features_by_email AS SELECT 'a' AS email, chr(0) || 'b' || chr(39) || chr(0) AS seen"
+        )
+        assert embedded.sync().delivered == 1
+        embedded.execute("INSERT INTO features_by_email VALUES ('b', chr(0) || 'c'), ('c', chr(0) || 'a')")
+        assert counts(embedded.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
+        assert counts(embedded.sync()) == {"unchanged": 1}
+
     def test_a_cancelled_run_is_made_up_for(self, cursor):
         cursor.sync()
         cursor.execute("UPDATE people SET country = 'XX', seen = 3")

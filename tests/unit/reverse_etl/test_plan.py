@@ -115,6 +115,13 @@ class TestKind:
         assert make_plan(last(checkpoint="7"), now(cursor="updated_at")).checkpoint == "7"
         assert make_plan(last(checkpoint="7"), now(cursor="updated_at", full_asked=True)).checkpoint is None
 
+    @pytest.mark.parametrize(("kind", "found"), [("timestamp(6)", Kind.FULL), ("string", Kind.INCREMENTAL)])
+    def test_infinity_is_a_checkpoint_only_where_it_is_a_word(self, kind, found):
+        columns = {"at": kind}
+        plan = make_plan(last(checkpoint="Infinity", columns=columns), now(cursor="at", columns=columns))
+        assert plan.kind is found
+        assert plan.checkpoint == (None if found is Kind.FULL else "Infinity")
+
 
 class TestStanding:
     @pytest.mark.parametrize("operation", Operation)
