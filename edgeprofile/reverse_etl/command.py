@@ -10,6 +10,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from edgeprofile.config import load
 from edgeprofile.errors import AmbiguousDestination, ConfigurationError, EdgeProfileError, UnknownDestination
 from edgeprofile.reverse_etl import schedule
 from edgeprofile.reverse_etl.cancel import cancellable
-from edgeprofile.reverse_etl.errors import DeliveryStopped, SyncCancelled
+from edgeprofile.reverse_etl.errors import DeliveryStopped, SyncCancelled, WarehouseError
 from edgeprofile.reverse_etl.jobs import make_job
+from edgeprofile.reverse_etl.leftover import leftovers, removal
 from edgeprofile.reverse_etl.preview import dry_run, preview
 from edgeprofile.reverse_etl.progress import progress_for
 from edgeprofile.reverse_etl.project import read_project
@@ -32,10 +34,11 @@ from edgeprofile.reverse_etl.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from edgeprofile.config import Config, Destination
     from edgeprofile.reverse_etl.jobs import Job
+    from edgeprofile.reverse_etl.leftover import Leftover
     from edgeprofile.reverse_etl.preview import Preview
     from edgeprofile.reverse_etl.project import Project, Source
     from edgeprofile.reverse_etl.settings import SyncConfig
@@ -67,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=_DRY_RUN_ROWS,
         help=f"print the commands for the first N rows of each source (default {_DRY_RUN_ROWS}); write nothing",
     )
+    what.add_argument("--remove", metavar="VIEW", help="delete what a view sent that is no longer in the project")
     what.add_argument("--watch", metavar="DURATION", help="sync now and then every so often, such as 15m")
     what.add_argument("--cron", metavar="EXPRESSION", help='sync whenever this says, in UTC, such as "0 * * * *"')
 
@@ -76,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     sync = Sync.of(load(args.config))
     if args.action == "status":
         return sync.status(as_json=args.json)
-    asked = Asked(full=args.full, allow_deletions=args.allow_deletions)
+    asked = Asked(full=args.full, allow_deletions=args.allow_deletions, remove=args.remove)
     if args.plan:
         return sync.plan(asked, as_json=args.json)
     if args.dry_run:
@@ -105,10 +109,14 @@ def _positive(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of a run beyond the configuration: to send every row, to delete however many left the view."""
+    """What is asked of a run beyond the configuration: to send every row, to delete however many left the view.
+
+    ``remove``: instead, to delete what this view sent, which is no longer in the project.
+    """
 
     full: bool = False
     allow_deletions: bool = False
+    remove: str | None = None
 
 
 _NOTHING = Asked()
@@ -175,10 +183,11 @@ class Sync:
         with self._warehouse.open() as session:
             jobs = [make_job(session, one, self._config, self._destination) for one in self._project.sources]
             previews = [_previewed(session, job, asked) for job in jobs]
+            notices = tuple(self._notices(session))
         if as_json:
-            _print_json({"sources": previews, "notices": self._project.notices})
+            _print_json({"sources": previews, "notices": notices})
         else:
-            sys.stdout.write(plan_text(previews, self._project.notices))
+            sys.stdout.write(plan_text(previews, notices))
         return DELIVERED
 
     def dry_run(self, asked: Asked, *, rows: int) -> int:
@@ -204,10 +213,8 @@ class Sync:
 
     def _all(self, asked: Asked, *, reports: list[Report], observe: Observer) -> int:
         codes = [DELIVERED]
-        for notice in self._project.notices:
-            sys.stderr.write(f"edgeprofile: {notice}\n")
         with self._warehouse.open() as session:
-            for source in self._project.sources:
+            for source, job in self._tasks(session, asked):
                 before = len(reports)
 
                 def seen(report: Report, phase: str) -> None:
@@ -218,7 +225,7 @@ class Sync:
                     observe(report, phase)
 
                 try:
-                    codes.append(self._one(session, source, seen, self._owed.get(source.name, asked)))
+                    codes.append(self._one(session, job, seen, self._owed.get(source.name, asked)))
                 except Exception as error:  # noqa: BLE001  # a source that cannot be synced is no reason not to sync the next
                     sys.stderr.write(f"edgeprofile: {source.name}: {_told(error)}\n")
                     codes.append(SOME_FAILED if isinstance(error, DeliveryStopped) else DID_NOT_RUN)
@@ -226,9 +233,40 @@ class Sync:
                         reports.append(_not_run(source, error))
         return max(codes)
 
-    def _one(self, session: Session, source: Source, observe: Observer, asked: Asked) -> int:
+    def _tasks(self, session: Session, asked: Asked) -> Iterator[tuple[Source, Callable[[], Job]]]:
+        return self._syncs(session) if asked.remove is None else self._removals(session, asked.remove)
+
+    def _syncs(self, session: Session) -> Iterator[tuple[Source, Callable[[], Job]]]:
+        for notice in self._notices(session):
+            sys.stderr.write(f"edgeprofile: {notice}\n")
+        for source in self._project.sources:
+            yield source, partial(make_job, session, source, self._config, self._destination)
+
+    def _removals(self, session: Session, view: str) -> Iterator[tuple[Source, Callable[[], Job]]]:
+        left = self._left(session)
+        found = [one for one in left if one.view == view]
+        if not found:
+            raise ConfigurationError(
+                f"{view} left nothing in Redis, or is still in the project; what left it: "
+                f"{', '.join(sorted(one.view for one in left)) or 'nothing'}",
+                option="--remove",
+            )
+        for one in found:
+            yield one.source, partial(removal, session, one, self._destination)
+
+    def _notices(self, session: Session) -> Iterator[str]:
+        yield from self._project.notices
+        try:
+            yield from map(str, self._left(session))
+        except WarehouseError as error:
+            yield f"what is no longer in the project was not looked for: {error}"
+
+    def _left(self, session: Session) -> list[Leftover]:
+        return leftovers(session, self._project.sources, self._destination)
+
+    def _one(self, session: Session, make: Callable[[], Job], observe: Observer, asked: Asked) -> int:
         session.revive()  # one source's lost session is not the next one's
-        job = make_job(session, source, self._config, self._destination)
+        job = make()
         for notice in job.notices:
             sys.stderr.write(f"edgeprofile: {notice}\n")
         run = SourceSync(session, self._config, self._destination.config, observe)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.settings import SyncConfig
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Job", "make_job"]
+__all__ = ["Job", "connection_id_of", "fingerprint_of", "make_job", "target_of"]
 
 _LEFT_OUT_OF_DEFAULT = "valid_at"  # the run's own time: with it, every row would change with every run
 
@@ -82,21 +82,9 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
     if source.is_default:
         traits = {name: kind for name, kind in traits.items() if name.lower() != _LEFT_OUT_OF_DEFAULT}
     _refuse_geometry(traits, model)
-    layout = Layout(destination.workspace_id, destination.id)
-    prefix = layout.key(source.entity, source.id_type, "x").decode()[:-1]
-    target = Target(prefix, model, int(own.ttl or 0))
+    target = target_of(destination, source, model, int(own.ttl or 0))
     mode = Mode(own.mode or config.mode)
     cursor = _cursor(view, own.cursor_column, model, traits) if own.cursor_column else ""
-    redis = destination.config
-    fingerprint = {
-        "mode": mode.value,
-        "ttl": str(target.ttl),
-        "cursorColumn": cursor,
-        "id column": id_column,
-        "destination": f"{redis.address}/{redis.db}",
-        "useJSONModule": str(redis.use_json_module),
-    }
-    identity = f"{destination.workspace_id}\x00{destination.id}\x00{source.entity}\x00{source.id_type}\x00{model}"
     missing = [name for name in source.included if name.lower() not in {one.lower() for one in view.columns}]
     notices = (f"{source.place}: the view {model} has no column {', '.join(missing)}",) if missing else ()
     return Job(
@@ -107,12 +95,37 @@ def make_job(session: Session, source: Source, config: SyncConfig, destination: 
         mode=mode,
         cursor=cursor,
         target=target,
-        json_mode=redis.use_json_module,
-        fingerprint=fingerprint,
-        connection_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        json_mode=destination.config.use_json_module,
+        fingerprint=fingerprint_of(destination, mode=mode, ttl=target.ttl, cursor=cursor, id_column=id_column),
+        connection_id=connection_id_of(destination, source.entity, source.id_type, model),
         max_deleted_share=config.max_deleted_share if own.max_deleted_share is None else own.max_deleted_share,
         notices=notices,
     )
+
+
+def target_of(destination: Destination, source: Source, model: str, ttl: int = 0) -> Target:
+    """Where a source's rows go."""
+    layout = Layout(destination.workspace_id, destination.id)
+    return Target(layout.key(source.entity, source.id_type, "x").decode()[:-1], model, ttl)
+
+
+def fingerprint_of(destination: Destination, *, mode: Mode, ttl: int, cursor: str, id_column: str) -> dict[str, str]:
+    """What of the configuration makes a run full when it has changed."""
+    redis = destination.config
+    return {
+        "mode": mode.value,
+        "ttl": str(ttl),
+        "cursorColumn": cursor,
+        "id column": id_column,
+        "destination": f"{redis.address}/{redis.db}",
+        "useJSONModule": str(redis.use_json_module),
+    }
+
+
+def connection_id_of(destination: Destination, entity: str, id_type: str, model: str) -> str:
+    """The same in every run and on every machine."""
+    identity = f"{destination.workspace_id}\x00{destination.id}\x00{entity}\x00{id_type}\x00{model}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _found(session: Session, source: Source) -> tuple[str, ir.Table]:

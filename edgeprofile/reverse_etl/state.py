@@ -138,6 +138,15 @@ class State:
         )
         return last, Run(connection_id, last.run_id, row["started_at"])
 
+    def connections(self) -> list[dict[str, Any]]:
+        """The connections that ever had data prepared: id, entity, id type, name of the view."""
+        if RUNS not in self._session.tables():
+            return []
+        table = self._runs()
+        prepared = table.filter(table["prepared_at"].notnull())
+        named = prepared.group_by("connection_id", "entity", "id_type", "view_name").agg(runs=prepared.count())
+        return self._session.rows(named.order_by("entity", "id_type", "view_name"))
+
     def has_left(self, run: Run) -> bool:
         """Whether what a run left for the next one is still there."""
         return {run.snapshot, run.failed_keys} <= self._session.tables()

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.state import Failure, Run
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Observer", "Report", "SourceSync", "known_rows", "planned_snapshot"]
+__all__ = ["Observer", "Report", "SourceSync", "keys_left_by", "known_rows", "planned_snapshot"]
 
 _PIECES_PER_SECOND = 10
 _INTERRUPTED = "the connection to Redis broke during delivery: what this run sent is sent again by the next"
@@ -358,7 +358,12 @@ def known_rows(session: Session, plan: Plan, before: Run | None) -> int:
     """How many rows may be in Redis, as far as the baseline of a plan tells."""
     if plan.baseline is None or before is None:
         return 0
-    base = expressions.baseline(_left_by(session, plan.baseline, before), ())
+    return keys_left_by(session, plan.baseline, before)
+
+
+def keys_left_by(session: Session, last: LastRun, run: Run) -> int:
+    """How many keys may be in Redis after a run, as far as its snapshot tells."""
+    base = expressions.baseline(_left_by(session, last, run), ())
     found: int = session.rows(base.agg(n=base.count()))[0]["n"]
     return found
 

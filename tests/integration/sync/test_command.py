@@ -184,6 +184,57 @@ class TestDeletions:
         assert valkey.command("DBSIZE") == 0
 
 
+class TestViewsThatLeftTheProject:
+    @pytest.fixture
+    def narrowed(self, sync, tmp_path):
+        def run(*arguments, **options):
+            return sync(*arguments, project=str(tmp_path), **options)
+
+        sync()
+        (tmp_path / "pb_project.yaml").write_text(
+            "entities: [{name: user, feature_views: {using_ids: [{id: email, name: features_by_email}]}}]"
+        )
+        return run
+
+    def test_every_run_tells_of_them(self, narrowed):
+        told = f"web_personalization (user by anonymous_id) is no longer in the project, but what it sent stays in Redis, under {USERS} keys"
+        for arguments in ((), ("--json",), ("--full",)):
+            code, _, err = narrowed(*arguments)
+            assert code == 0
+            assert told in err
+            assert err.count("is no longer in the project") == 2
+        assert f"note: {told}" in narrowed("--plan")[1]
+        assert told in json.loads(narrowed("--plan", "--json")[1])["notices"][0]
+
+    def test_they_are_removed_one_by_one(self, narrowed, valkey):
+        code, out, _ = narrowed("--remove", "web_personalization", "--json")
+        (report,) = json.loads(out)["sources"]
+        assert (code, report["source"], report["deleted"]) == (0, "user by anonymous_id", USERS)
+        assert valkey.command("DBSIZE") == 2 * USERS
+        _, _, err = narrowed()
+        assert "web_personalization" not in err
+        assert err.count("is no longer in the project") == 1
+
+    @pytest.mark.parametrize("view", ["features_by_email", "nothing", ""])
+    def test_what_did_not_leave_is_not_removed(self, narrowed, valkey, view):
+        code, _, err = narrowed("--remove", view)
+        assert code == 2
+        assert (
+            f"{view} left nothing in Redis, or is still in the project; what left it: user_feature_view_using_user_id"
+            in err
+        )
+        assert valkey.command("DBSIZE") == 3 * USERS
+
+    def test_that_they_cannot_be_looked_for_ends_no_sync(self, narrowed, monkeypatch):
+        def refuse(_self, _session):
+            raise WarehouseError("not now")
+
+        monkeypatch.setattr(command.Sync, "_left", refuse)
+        code, _, err = narrowed()
+        assert code == 0
+        assert "what is no longer in the project was not looked for: not now" in err
+
+
 class TestExitCodes:
     def test_1_some_rows_failed(self, sync, valkey):
         valkey.command("SET", "1Wsp:2Dest:user:email:user7@example.com", "not a hash")
