@@ -1,23 +1,29 @@
 """The same random histories as `test_sync_plan`, on a real DuckDB and a real Valkey: Redis ends as the view.
 
+With JSON documents the server is fakeredis behind a real socket, and other members of a document stay.
+
 Rows go out one by one, so that a crash finds some of them delivered and others not. With a cursor, the time of the
 edits often stands still, so that rows come to stand at a checkpoint that a run has seen.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeprofile.config import RedisConfig
 from edgeprofile.reverse_etl.settings import SourceConfig
+from tests.support.json_server import JsonServer
 from tests.support.servers import Options, Server
-from tests.support.sync import PREFIX, DuckDB, Syncing
+from tests.support.sync import PREFIX, VIEW, DuckDB, Syncing
 
 KEYS = ("a", "b", "c", "é:🦊", "")
 STEPS = ("begun", "snapshot", "prepared", "delivered", "failures", "logged", "finished")
@@ -57,14 +63,33 @@ def valkey() -> Iterator[Server]:
         yield running
 
 
-class History:
-    """``variant``: with a ``cursor``, with a ``ttl``, or ``plain``."""
+class Documents(JsonServer):
+    """With what a history asks of its server."""
 
-    def __init__(self, folder: Path, server: Server, variant: str) -> None:
+    def command(self, *args):
+        with self.client() as client:
+            return client.execute_command(*args)
+
+    def reset(self) -> None:
+        self.command("FLUSHALL")
+
+
+@pytest.fixture(scope="module")
+def documents() -> Iterator[Documents]:
+    with Documents() as running:
+        yield running
+
+
+class History:
+    """``variant``: with a ``cursor``, with a ``ttl``, or ``plain``; ``is_json``: its server holds documents."""
+
+    def __init__(self, folder: Path, server: Server | Documents, variant: str, *, is_json: bool = False) -> None:
         server.reset()
         self.variant = variant
+        self.is_json = is_json
+        self.shared: set[str] = set()
         self.time = 0
-        config = RedisConfig(address=server.address, cluster_mode=False)
+        config = RedisConfig(address=server.address, cluster_mode=False, use_json_module=is_json)
         self.syncing = Syncing(DuckDB(folder / "warehouse.duckdb"), config, server)
         self.syncing.configure(batch_rows=1, batch_bytes=64)
         if variant == "ttl":
@@ -121,12 +146,27 @@ class History:
         else:
             self.heal()
 
+    def share(self, key: str) -> None:
+        """Let a document have a member of somebody else."""
+        self.syncing.server.command("JSON.SET", f"{PREFIX}{key}", "$", '{"other":{"x":1.50}}')
+        self.shared.add(key)
+
+    def traits(self) -> dict[str, dict]:
+        """What stands in Redis, by id; of documents, the other member is looked at, too."""
+        if not self.is_json:
+            return self.syncing.traits()
+        command = self.syncing.server.command
+        keys = [key.decode() for key in command("KEYS", f"{PREFIX}*")]
+        found = {key.removeprefix(PREFIX): json.loads(command("JSON.GET", key, "$"))[0] for key in keys}
+        assert {key for key, members in found.items() if members.get("other") == {"x": 1.5}} == self.shared
+        return {key: members[VIEW] for key, members in found.items() if VIEW in members}
+
     def heal(self) -> None:
         """Take the poison away, and let the failed rows be retried."""
-        server = self.syncing.server
         for key in KEYS[:2]:
-            if server.command("TYPE", f"{PREFIX}{key}") == b"string":
-                server.command("DEL", f"{PREFIX}{key}")
+            with suppress(redis.ResponseError):  # the key is ours
+                if self.syncing.server.command("GET", f"{PREFIX}{key}"):
+                    self.syncing.server.command("DEL", f"{PREFIX}{key}")
         self.syncing.sync()
         self.check()
 
@@ -140,7 +180,7 @@ class History:
             if ids.count(email) == 1
         }
         view.pop(None, None)
-        seen = self.syncing.traits()
+        seen = self.traits()
         for email, row in view.items():
             assert {name: seen[email][name] for name in row} == row
             if self.variant == "ttl":
@@ -153,18 +193,38 @@ def as_json(value):
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-@pytest.mark.limit(600)
-@settings(max_examples=12 if settings().max_examples <= 100 else 300)
-@given(
+def play(history: History, steps) -> None:
+    for name, argument in steps:
+        history.apply(name, argument)
+    history.sync(full=False, crash=None)
+    assert history.syncing.sync().to_deliver == 0
+    history.check()
+
+
+histories = given(
     variant=st.sampled_from(["plain", "plain", "cursor", "ttl"]),
     steps=st.lists(st.one_of(edits, edits, ticks, runs), min_size=3, max_size=16),
 )
+examples = settings(max_examples=12 if settings().max_examples <= 100 else 300)
+
+
+@pytest.mark.limit(600)
+@examples
+@histories
 def test_after_any_history_redis_equals_the_view(valkey, variant, steps):
     with TemporaryDirectory() as folder:
         history = History(Path(folder), valkey, variant)
-        for name, argument in steps:
-            history.apply(name, argument)
-        history.sync(full=False, crash=None)
+        play(history, steps)
         before = history.syncing.writes()
         history.syncing.sync()
         assert history.syncing.writes() == before
+
+
+@pytest.mark.limit(600)
+@examples
+@histories
+def test_so_do_its_documents(documents, variant, steps):
+    with TemporaryDirectory() as folder:
+        history = History(Path(folder), documents, variant, is_json=True)
+        history.share("c")
+        play(history, steps)
