@@ -161,7 +161,10 @@ class BulkWriter:
 
     def _judge(self, lane: Lane, batch: Batch, replies: list[Any]) -> Settled:
         whole = batch.whole if isinstance(batch, _Asking) else batch
-        errors = {at // batch.replies_per_row: one for at, one in enumerate(replies) if isinstance(one, ErrorReply)}
+        errors: dict[int, ErrorReply] = {}
+        for at, reply in enumerate(replies):
+            if isinstance(reply, ErrorReply):
+                errors.setdefault(at // batch.replies_per_row, reply)  # of ASKING and a write, ASKING's explains both
         self._has_written |= len(errors) < len(batch)
         refused, later = [], []
         for row, reply in errors.items():

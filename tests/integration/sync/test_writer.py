@@ -292,6 +292,21 @@ class TestCluster:
             for node in cluster.primaries:
                 node.command("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
 
+    def test_without_the_right_to_ask_it_says_so(self, cluster):
+        slot = cluster.slot("w:d:user:id:{d}1")
+        target = next(node for node in cluster.primaries if node is not cluster.slot_owner(slot))
+        rules = ("~w:d:*", "+hset", "+hdel", "+expire", "+persist", "+cluster|slots")
+        for node in cluster.primaries:
+            node.command("ACL", "SETUSER", "sync", "reset", "on", ">secret", *rules)
+        user = {"username": "sync", "password": "secret"}
+        with cluster.migrating(slot, target):
+            with writer(cluster.address, cluster=True, **user) as bulk, pytest.raises(AccessDenied, match=r"\+asking"):
+                send(bulk, [batch(range(10), tag="{d}")])
+            for node in cluster.primaries:
+                node.command("ACL", "SETUSER", "sync", "+asking")
+            with writer(cluster.address, cluster=True, **user) as bulk:
+                assert send(bulk, [batch(range(10), tag="{d}")]) == (10, [])
+
     def test_seeds_that_are_dead_are_passed_over(self, cluster):
         with writer(f"127.0.0.1:1,{cluster.primaries[0].address}", cluster=True) as bulk:
             assert send(bulk, [batch(range(50))]) == (50, [])
