@@ -60,7 +60,11 @@ DIALECTS: dict[str, Dialect] = {
             backend="postgres",
             # Infinite dates, money and times with a zone have no Arrow form.
             text_for=_EVERYWHERE | {"decimal", "interval", "date", "time", "timestamp"},
-            session=("SET intervalstyle = 'iso_8601'", "SET datestyle = 'ISO'"),
+            session=(
+                "SET intervalstyle = 'iso_8601'",
+                "SET datestyle = 'ISO'",
+                "SET idle_in_transaction_session_timeout = 0",  # the snapshot is read as fast as Redis takes its rows
+            ),
             options={**_SERVER, "schema": "schema", "sslmode": "sslmode"},
             bytes_of={"string": "textsend", "array<string>": "array_send"},
         ),

@@ -2,6 +2,7 @@
 
 import time
 
+import ibis
 import pytest
 
 from edgeprofile.reverse_etl.errors import DeletionsRefused, SyncRefused, WarehouseError
@@ -336,6 +337,7 @@ class TestIdleSessions:
 
     @pytest.fixture
     def impatient(self, people):
+        ibis.connect(people.store.url).disconnect()  # the first takes longer than the timeout, to load what it needs
         people.execute("ALTER DATABASE postgres SET idle_session_timeout = '300ms'")
         people.configure(batch_rows=1)
         yield people
@@ -359,6 +361,15 @@ class TestIdleSessions:
         report = impatient.sync(step=self.slowly)
         assert (report.status, report.failed) == ("partial", 3)
         assert impatient.execute(f"SELECT count(*) FROM {impatient.table('FAILED_KEYS', report)}") == [(3,)]  # noqa: S608
+
+    def test_one_that_reads_may_wait_for_redis(self, people):
+        people.execute("ALTER DATABASE postgres SET idle_in_transaction_session_timeout = '300ms'")
+        people.execute("INSERT INTO people SELECT 'u' || i, 'UK', 1, 1 FROM generate_series(1, 6) AS t(i)")
+        people.configure(batch_rows=1)
+        try:
+            assert people.sync(step=self.slowly).delivered == 9
+        finally:
+            people.execute("ALTER DATABASE postgres RESET idle_in_transaction_session_timeout")
 
     def test_a_run_that_is_stopped_notes_its_end(self, impatient):
         def stopped(step):
