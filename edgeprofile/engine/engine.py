@@ -35,7 +35,6 @@ from edgeprofile.errors import (
     AmbiguousDestination,
     ClosedError,
     EdgeProfileError,
-    LookupTimeout,
     RedisUnavailable,
     UnknownDestination,
 )
@@ -451,7 +450,7 @@ class Engine:
         counters.fetches += 1
         counters.fetch_seconds.observe(now - fill.sent)
         if isinstance(result, EdgeProfileError):
-            self._judge(node, fill, result, now)
+            node.judge(result, now, now - fill.sent)
             counters.fetch_errors[type(result).__name__] += 1
             node.keeper.fail(fill)
             return result
@@ -459,15 +458,6 @@ class Engine:
         if result.raw is None:
             counters.absent[fill.identity.destination] += 1
         return Answer(result.raw, fill.sent, node.keeper.store(fill, result, now, random.random()))  # noqa: S311 (jitter)
-
-    def _judge(self, node: Node, fill: Fill, result: EdgeProfileError, now: float) -> None:
-        """Tell the circuit breaker; a caller in a hurry, or a connection that ended, says nothing about the server."""
-        if isinstance(result, ConnectionLost):
-            node.breaker.unsettled(now)
-        elif not isinstance(result, RedisUnavailable):
-            node.breaker.succeeded()
-        elif not isinstance(result, LookupTimeout) or now - fill.sent >= _FAIR_SHARE * self.config.limits.timeout:
-            node.breaker.failed(now, result)
 
     def _fetch_again(self, identities: list[Identity]) -> list[Identity]:
         """Begin refreshes, on the engine's loop; those that began."""
@@ -496,7 +486,6 @@ class Engine:
         return fill
 
 
-_FAIR_SHARE: Final = 0.5  # of limits.timeout: who began anew elsewhere, or got a turn late, has less than all of it
 _LAST_WORDS: Final = 5.0
 """Seconds that the interpreter's exit waits for a client that is being closed."""
 _SWEEP_EVERY: Final = 0.5

@@ -8,11 +8,13 @@ task on the connection of its loop. A caller that gives up harms no other: the f
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from edgeprofile.core.backoff import after
 from edgeprofile.core.entries import Entry
 from edgeprofile.engine.batch import given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
@@ -421,7 +423,8 @@ class Lookups:
     def _pause(self, identity: Identity, error: EdgeProfileError, attempt: int, deadline: float) -> float | None:
         """Seconds until another attempt within the deadline is worth it, or `None`.
 
-        It is after a lost connection, a few times; after somebody else's haste, and for as long as a cluster settles.
+        It is after a lost connection, a few times; after somebody else's haste, and for as long as a cluster settles. A
+        server that ends connections without a word is not asked again at once.
         """
         if self._engine.closed:
             return None
@@ -429,6 +432,8 @@ class Lookups:
         lost = isinstance(error, ConnectionLost) and attempt < _ATTEMPTS
         if pause is None and (lost or isinstance(error, LookupTimeout)):
             pause = 0.0
+        if isinstance(error, ConnectionLost) and not error.heard and pause is not None:
+            pause = max(pause, after(attempt, random.random()))  # noqa: S311 (jitter)
         return pause if pause is not None and self._engine.clock() + pause < deadline else None
 
     def _stale_or_raise(self, identity: Identity, error: EdgeProfileError) -> Answer:

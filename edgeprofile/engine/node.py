@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edgeprofile.core.breaker import Breaker
+from edgeprofile.errors import LookupTimeout, RedisUnavailable
 from edgeprofile.store.blocking import BlockingWire
-from edgeprofile.store.endpoint import sever
+from edgeprofile.store.endpoint import ConnectionLost, sever
 from edgeprofile.store.streaming import AsyncWire
 from edgeprofile.store.witness import Witness
 
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     from edgeprofile.config import LimitsConfig
     from edgeprofile.core.keeper import Keeper
     from edgeprofile.engine.ownership import Ownership
+    from edgeprofile.errors import EdgeProfileError
     from edgeprofile.store.endpoint import Endpoint
 
 __all__ = ["Node"]
+
+_FAIR_SHARE: Final = 0.5
+"""Of limits.timeout: who began anew elsewhere, or got a turn late, has less than all of it."""
 
 
 class Node:
@@ -50,6 +55,20 @@ class Node:
         self._guards: dict[int, AsyncGenerator[None]] = {}
         self._closed = False
         self._lock = threading.Lock()
+
+    def judge(self, error: EdgeProfileError, now: float, waited: float) -> None:
+        """Tell the circuit breaker, under the engine's lock, of a question that failed after so many seconds.
+
+        A caller in a hurry, or a connection that ended, says nothing about the server. One that ended without a word of
+        the server's does, once for all who shared it.
+        """
+        breaker = self.breaker
+        if isinstance(error, ConnectionLost) and (error.heard or error is breaker.cause):
+            breaker.unsettled(now)
+        elif not isinstance(error, RedisUnavailable):
+            breaker.succeeded()
+        elif not isinstance(error, LookupTimeout) or waited >= _FAIR_SHARE * self._limits.timeout:
+            breaker.failed(now, error)
 
     def stream(self) -> AsyncWire | None:
         """The connection of the running loop, if it has one already."""

@@ -317,7 +317,8 @@ class BlockingWire:
         with self._mutex:
             connection, self._line = self._line, None
             fallen = [*self._in_flight, *self._queue]
-            lost = partial(self._endpoint.lost, heard=self._heard > 0)
+            said = self._in_flight[0].replies if self._in_flight else ()
+            lost = partial(self._endpoint.lost, heard=self._heard > 0, said=said)
             errors = blame(cause, len(self._in_flight), len(fallen), lost)
             self._in_flight.clear()
             self._queue.clear()

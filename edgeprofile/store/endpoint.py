@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.errors import EdgeProfileError, ProtocolViolation, RedisUnavailable
 from edgeprofile.store.credentials import Credentials
-from edgeprofile.store.refusals import Unauthenticated, refusal
+from edgeprofile.store.refusals import NoRoom, Unauthenticated, refusal
 from edgeprofile.store.resp import ErrorReply, pack
 from edgeprofile.store.route import Route
 from edgeprofile.store.tls import Tls, explained
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from edgeprofile.config import RedisConfig
 
@@ -32,7 +32,14 @@ _STEPS: Final = {"AUTH": "AUTH", "SELECT": "SELECT (destinations.config.database
 
 
 class ConnectionLost(RedisUnavailable):
-    """The connection ended while commands were under way: whether they were executed is not known."""
+    """The connection ended while commands were under way: whether they were executed is not known.
+
+    ``heard``: whether the server said anything on it before. One that never does may have nobody behind it.
+    """
+
+    def __init__(self, message: str, *, node: str | None = None, heard: bool = True) -> None:
+        super().__init__(message, node=node)
+        self.heard = heard
 
 
 class TlsRefused(RedisUnavailable):
@@ -102,12 +109,19 @@ class Endpoint:
             f"{self.name} cannot be reached: it did not answer AUTH or SELECT in time", node=self.name
         )
 
-    def lost(self, cause: BaseException | None, *, heard: bool = True) -> EdgeProfileError:
-        """What the end of a connection means; ``heard``: whether it ever answered anything."""
+    def lost(self, cause: BaseException | None, *, heard: bool = True, said: Sequence[Any] = ()) -> EdgeProfileError:
+        """What the end of a connection means; ``heard``: whether it ever answered anything.
+
+        ``said``: the answers to a question that others of its answers are missing of. One may say why it ended.
+        """
         if cause is not None and (explained(cause) or isinstance(cause, EdgeProfileError)):
             return self.unreachable(cause)
+        if said and isinstance(said[0], ErrorReply):
+            refused = refusal(said[0], self.name, doing="a connection")
+            if isinstance(refused, NoRoom | Unauthenticated):
+                return refused
         hint = "" if heard else f" before it answered: {_HINTS[self.tls is not None]}"
-        lost = ConnectionLost(f"the connection to {self.name} was lost{hint}", node=self.name)
+        lost = ConnectionLost(f"the connection to {self.name} was lost{hint}", node=self.name, heard=heard)
         lost.__cause__ = cause
         return lost
 
@@ -173,6 +187,7 @@ def _commands(username: str, password: str, db: int) -> Iterator[tuple[str, ...]
 _REASONS: Final[dict[type[BaseException], str]] = {
     socket.gaierror: "its name cannot be resolved",
     ConnectionRefusedError: "nothing listens there",
+    ConnectionResetError: "it ended the connection at once",
     FileNotFoundError: "there is no such socket",
     PermissionError: "this process has no right to it",
 }

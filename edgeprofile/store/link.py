@@ -286,12 +286,12 @@ class Link(asyncio.Protocol):
             self._watch = None
         fallen, self._in_flight = self._in_flight, deque()
         ended, self._transport = self._transport is not None, None
-        self._fail(fallen, asked=len(fallen))
+        self._fail(fallen, asked=len(fallen), said=fallen[0].replies if fallen else ())
         if ended:
             self._lost(self)
 
-    def _fail(self, calls: Collection[Call], *, asked: int) -> None:
-        lost = partial(self._endpoint.lost, heard=self._heard > 0)
+    def _fail(self, calls: Collection[Call], *, asked: int, said: Sequence[Any] = ()) -> None:
+        lost = partial(self._endpoint.lost, heard=self._heard > 0, said=said)
         for call, error in zip(calls, blame(self._cause, asked, len(calls), lost), strict=True):
             call.finish(error)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from edgeprofile.errors import AccessDenied, ProtocolViolation, ServerRefused, WrongType
+from edgeprofile.errors import AccessDenied, ProtocolViolation, RedisUnavailable, ServerRefused, WrongType
 
 if TYPE_CHECKING:
     from edgeprofile.errors import ServiceError
     from edgeprofile.store.resp import ErrorReply
 
-__all__ = ["RETRYABLE", "Redirected", "Unauthenticated", "refusal"]
+__all__ = ["RETRYABLE", "NoRoom", "Redirected", "Unauthenticated", "refusal"]
 
 RETRYABLE: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "FAILOVER"})
 """Refusals that pass by themselves, so that a feed or a fetch may be tried again after a while."""
@@ -54,6 +54,10 @@ class Redirected(ServerRefused):
         self.ask = code == "ASK"
 
 
+class NoRoom(ServerRefused, RedisUnavailable):
+    """The node takes no further connection: none could be had."""
+
+
 class Unauthenticated(AccessDenied):
     """The node did not let us in: nothing can be asked of it."""
 
@@ -74,7 +78,7 @@ def refusal(reply: ErrorReply, node: str, *, doing: str, rule: str = "") -> Serv
     if code == "WRONGTYPE":
         return WrongType(f"{doing}: the key holds {_OTHER_TYPE}", code=code, node=node)
     if "max number of clients" in reply.text:
-        return ServerRefused(f"{node} has no connection to spare: raise its maxclients", code="MAXCLIENTS", node=node)
+        return NoRoom(f"{node} has no connection to spare: raise its maxclients", code="MAXCLIENTS", node=node)
     return ServerRefused(f"{node} refused {doing}: {_ADVICE.get(code) or _spoken(reply)}", code=code, node=node)
 
 

@@ -2,12 +2,11 @@
 
 import time
 from math import log2
-from types import SimpleNamespace
 
 import pytest
 
 import edgeprofile
-from edgeprofile.core.breaker import Breaker, State
+from edgeprofile.core.breaker import State
 from tests.support.clients import configuration
 from tests.support.wait import until
 
@@ -29,9 +28,9 @@ def attempt(client, name):
 @pytest.mark.parametrize(("waited", "state"), [(0.2, State.CLOSED), (0.6, State.OPEN), (1.0, State.OPEN)])
 def test_whoever_waited_for_most_of_the_time_tells_of_the_server_and_who_was_in_a_hurry_does_not(waited, state):
     with edgeprofile.Client(configuration("127.0.0.1:1", limits={"timeout": "1s"})) as client:
-        node, fetch = SimpleNamespace(breaker=Breaker()), SimpleNamespace(sent=100.0)
+        (node,) = client._engine.nodes
         for _ in range(3):
-            client._engine._judge(node, fetch, edgeprofile.LookupTimeout("too late"), fetch.sent + waited)
+            node.judge(edgeprofile.LookupTimeout("too late"), 100.0 + waited, waited)
         assert node.breaker.state is state
 
 
