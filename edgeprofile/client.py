@@ -181,7 +181,8 @@ class Client(Face):
     ) -> int:
         """Delete profiles from Redis: ``ids`` are pairs of id type and value. How many keys were removed.
 
-        From the call on, whatever its outcome, this process serves nothing older for these ids.
+        From the call on, whatever its outcome, this process serves nothing older for these ids. What a cluster refuses for
+        the moment is repeated until the deadline; what may have happened is not, but raised.
         """
         identities = [self._identity(entity, id_type, value, destination) for id_type, value in ids]
         self._engine.start()

@@ -294,23 +294,11 @@ class Lookups:
             if not node.breaker.admits(now):
                 if counts:
                     engine.counters.fetch_errors[CircuitOpen.__name__] += 1
-                raise self._refused(node, now)
+                raise node.refused(now)
             engine.in_flight += 1
             fill = keeper.begin(identity, now)
             fill.where = node
             return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
-
-    @staticmethod
-    def _refused(node: Node, now: float) -> CircuitOpen:
-        """Fail fast: the circuit is open."""
-        since = now - (node.breaker.since or now)
-        refused = CircuitOpen(
-            f"{node.name} has not answered for {since:.1f} s; it is tried again soon ({node.breaker.cause})",
-            node=node.name,
-            since=since,
-        )
-        refused.__cause__ = node.breaker.cause
-        return refused
 
     def _overloaded(self, limit: int, option: str) -> Overloaded:
         self._engine.counters.fetch_errors["Overloaded"] += 1

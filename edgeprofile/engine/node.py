@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from edgeprofile.core.breaker import Breaker
-from edgeprofile.errors import LookupTimeout, RedisUnavailable
+from edgeprofile.errors import CircuitOpen, LookupTimeout, RedisUnavailable
 from edgeprofile.store.blocking import BlockingWire
 from edgeprofile.store.endpoint import ConnectionLost, sever
 from edgeprofile.store.streaming import AsyncWire
@@ -69,6 +69,14 @@ class Node:
             breaker.succeeded()
         elif not isinstance(error, LookupTimeout) or waited >= _FAIR_SHARE * self._limits.timeout:
             breaker.failed(now, error)
+
+    def refused(self, now: float) -> CircuitOpen:
+        """What is said while the circuit is open."""
+        since, cause = now - (self.breaker.since or now), self.breaker.cause
+        message = f"{self.name} has not answered for {since:.1f} s; it is tried again soon ({cause})"
+        refused = CircuitOpen(message, node=self.name, since=since)
+        refused.__cause__ = cause
+        return refused
 
     def stream(self) -> AsyncWire | None:
         """The connection of the running loop, if it has one already."""

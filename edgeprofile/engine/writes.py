@@ -1,18 +1,25 @@
-"""Deletes of our own: nothing older may be served from before they are sent, whatever becomes of them."""
+"""Deletes of our own: nothing older may be served from before they are sent, whatever becomes of them.
+
+A delete asks each node once, and again for what has moved or was refused for the moment. What may have happened is not
+repeated: how many keys there were could not be told.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from edgeprofile.engine.cluster import NoOwner
-from edgeprofile.errors import LookupTimeout
+from edgeprofile.engine.batch import given_up
+from edgeprofile.errors import ClosedError, EdgeProfileError, LookupTimeout, RedisUnavailable
+from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.refusals import Redirected, refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edgeprofile.core.keeper import Identity
     from edgeprofile.engine.engine import Engine
@@ -22,6 +29,9 @@ __all__ = ["Writes"]
 
 _PAUSE: Final = 0.02
 """Seconds before asking again who has a profile, where the first answer did not help."""
+_UNCONFIRMED: Final = "Redis did not confirm the delete before its deadline; it may have happened"
+_Failed: TypeAlias = "list[tuple[Identity, EdgeProfileError]]"
+_Step: TypeAlias = "list[_Question] | float"
 
 
 class Writes:
@@ -32,69 +42,113 @@ class Writes:
 
     def delete(self, identities: Sequence[Identity], deadline: float) -> int:
         """Delete the keys of these profiles, for a thread; how many there were. Raises the `ServiceError` family."""
-        removed, left, least = 0, list(identities), 0.0
+        tally = _Tally()
         try:
-            while True:
-                parts, tally = self._by_node(left, deadline), _Tally()
-                self._overwrite(left)
-                if parts is None:
-                    time.sleep(_PAUSE)
+            for step in self._steps(identities, tally, deadline):
+                if isinstance(step, float):
+                    time.sleep(step)
                     continue
-                for node, some in parts.items():
-                    tally.take(node, some, node.blocking.call(_command(some), _size(some), deadline, _counts))
-                for who, there in tally.asked:
-                    node = self._engine.upstream(who).at(there.address)
-                    tally.take(node, [who], node.blocking.call(_asking(who), 2, deadline)[1:], there=True)
-                removed += tally.removed
-                left = tally.redirected
-                if not left:
-                    return removed
-                time.sleep(self._pause(tally, deadline, least))
-                least = _PAUSE
+                for question in step:
+                    ask = question.node.blocking.call
+                    with self._asking(question, tally):
+                        tally.take(question, ask(question.payload, question.expects, deadline, question.sound))
         finally:
             self._overwrite(identities)
+        return tally.removed
 
     async def adelete(self, identities: Sequence[Identity], deadline: float) -> int:
         """As `delete`, for a task; the nodes work at the same time."""
-        removed, left, least = 0, list(identities), 0.0
+        tally = _Tally()
         try:
-            async with asyncio.timeout(deadline - self._engine.clock()):
-                while True:
-                    parts, tally = self._by_node(left, deadline), _Tally()
-                    self._overwrite(left)
-                    if parts is None:
-                        await asyncio.sleep(_PAUSE)
-                        continue
-                    await asyncio.gather(*(self._adelete(*part, tally) for part in parts.items()))
-                    await asyncio.gather(*(self._adelete_there(*part, tally) for part in tally.asked))
-                    removed += tally.removed
-                    left = tally.redirected
-                    if not left:
-                        return removed
-                    await asyncio.sleep(self._pause(tally, deadline, least))
-                    least = _PAUSE
-        except TimeoutError as error:
-            raise LookupTimeout("Redis did not confirm the delete before its deadline; it may have happened") from error
+            for step in self._steps(identities, tally, deadline):
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                else:
+                    await asyncio.gather(*(self._ask(question, tally, deadline) for question in step))
         finally:
             self._overwrite(identities)
+        return tally.removed
 
-    async def _adelete(self, node: Node, some: list[Identity], tally: _Tally) -> None:
-        wire = await node.attach()
-        tally.take(node, some, await wire.ask(_command(some), _size(some), _counts))
+    async def _ask(self, question: _Question, tally: _Tally, deadline: float) -> None:
+        with self._asking(question, tally):
+            async with asyncio.timeout(deadline - self._engine.clock()):
+                wire = await question.node.attach()
+                tally.take(question, await wire.ask(question.payload, question.expects, question.sound))
 
-    async def _adelete_there(self, who: Identity, there: Redirected, tally: _Tally) -> None:
-        node = self._engine.upstream(who).at(there.address)
-        wire = await node.attach()
-        tally.take(node, [who], (await wire.ask(_asking(who), 2))[1:], there=True)
+    def _steps(self, identities: Sequence[Identity], tally: _Tally, deadline: float) -> Iterator[_Step]:
+        """Questions to be asked at the same time, and pauses, until all is deleted. Raises what time does not mend."""
+        left, least = list(identities), 0.0
+        while left:
+            self._overwrite(left)
+            for questions in (self._at_home, self._elsewhere):
+                yield [each for each in questions(left, tally) if self._admits(each, tally)]
+            failed = tally.failed()
+            left = [who for who, _ in failed]
+            if left:
+                yield self._pause(failed, deadline, least)
+                least = _PAUSE
 
-    def _pause(self, tally: _Tally, deadline: float, least: float) -> float:
-        """Have the map corrected; raises the redirection where no time is left to follow it.
+    def _at_home(self, identities: Sequence[Identity], tally: _Tally) -> list[_Question]:
+        """One for each node that has some of these."""
+        parts: dict[Node, list[Identity]] = {}
+        for identity in identities:
+            try:
+                parts.setdefault(self._engine.node(identity), []).append(identity)
+            except RedisUnavailable as error:
+                tally.fail([identity], error)
+        return [_Question(node, some) for node, some in parts.items()]
+
+    def _elsewhere(self, _identities: Sequence[Identity], tally: _Tally) -> list[_Question]:
+        """One for each profile of which a node said where it is going to."""
+        referred = tally.referred()
+        return [_Question(self._engine.upstream(who).at(to.address), [who], there=True) for who, to in referred]
+
+    def _admits(self, question: _Question, tally: _Tally) -> bool:
+        engine, node = self._engine, question.node
+        now = engine.clock()
+        with engine.lock:
+            if node.breaker.admits(now):
+                return True
+            tally.fail(question.identities, node.refused(now))
+        return False
+
+    @contextmanager
+    def _asking(self, question: _Question, tally: _Tally) -> Iterator[None]:
+        """Tell the circuit breaker how a question ended; its failure is tallied, an interrupt is the caller's own."""
+        engine, node = self._engine, question.node
+        begun = engine.clock()
+        try:
+            yield
+        except BaseException as caught:
+            error = caught
+            if isinstance(caught, TimeoutError):
+                error = LookupTimeout(_UNCONFIRMED, node=node.name)
+                error.__cause__ = caught
+            now = engine.clock()
+            with engine.lock:
+                node.judge(given_up(error, node), now, now - begun)
+            if not isinstance(error, EdgeProfileError):
+                raise
+            tally.fail(question.identities, error)
+        else:
+            with engine.lock:
+                node.breaker.succeeded()
+
+    def _pause(self, failed: _Failed, deadline: float, least: float) -> float:
+        """Have the map corrected; raises what another attempt would not mend, or has no time to.
 
         ``least`` is for nodes that refer to each other.
         """
-        pause = max(least, *(self._engine.upstream(who).amend(error) or 0.0 for who, error in tally.errors))
+        pause = least
+        for who, error in failed:
+            wait = self._engine.upstream(who).amend(error)
+            if self._engine.closed:
+                raise ClosedError("the client was closed during this delete") from error
+            if wait is None or isinstance(error, ConnectionLost | LookupTimeout):
+                raise error
+            pause = max(pause, wait)
         if self._engine.clock() + pause >= deadline:
-            raise tally.errors[0][1]
+            raise failed[0][1]
         return pause
 
     def _overwrite(self, identities: Sequence[Identity]) -> None:
@@ -105,65 +159,57 @@ class Writes:
                 for node in engine.upstream(identity).nodes:
                     node.keeper.overwrite(identity)
 
-    def _by_node(self, identities: Sequence[Identity], deadline: float) -> dict[Node, list[Identity]] | None:
-        """Who is asked for what; `None` while that is not known of all, and raises `NoOwner` where no time is left."""
-        parts: dict[Node, list[Identity]] = {}
-        for identity in identities:
-            try:
-                parts.setdefault(self._engine.node(identity), []).append(identity)
-            except NoOwner as error:
-                self._engine.upstream(identity).amend(error)
-                if self._engine.closed or self._engine.clock() + _PAUSE >= deadline:
-                    raise
-                return None
-        return parts
+
+class _Question:
+    """The delete of some profiles at one node; ``there``: at one that another named, where their slot is going to."""
+
+    def __init__(self, node: Node, identities: Sequence[Identity], *, there: bool = False) -> None:
+        self.node = node
+        self.identities = identities
+        self.there = there
+        deletes = [(b"DEL", key) for identity in identities for key in identity.keys]
+        self.payload = pack((b"ASKING",), *deletes) if there else pack(*deletes)
+        self.expects = len(deletes) + there
+
+    def sound(self, replies: list[Any]) -> bool:
+        """Whether these can be the replies."""
+        return all(isinstance(reply, int | ErrorReply) for reply in replies[self.there :])
 
 
 class _Tally:
-    """What the nodes answered: keys removed, and profiles that have moved to another node meanwhile."""
+    """What the nodes answered: keys removed, and what is left with the reason."""
 
     def __init__(self) -> None:
         self.removed = 0
-        self.errors: list[tuple[Identity, Redirected]] = []
-        self._asked: list[tuple[Identity, Redirected]] = []
+        self._referred: list[tuple[Identity, Redirected]] = []
+        self._failed: _Failed = []
 
-    @property
-    def redirected(self) -> list[Identity]:
-        return [identity for identity, _ in self.errors]
-
-    @property
-    def asked(self) -> list[tuple[Identity, Redirected]]:
-        """Profiles whose slot is on its way to the node that is named, where they are to be deleted: given once."""
-        asked, self._asked = self._asked, []
-        return asked
-
-    def take(self, node: Node, identities: Sequence[Identity], replies: list[Any], *, there: bool = False) -> None:
-        """Count the replies of one node, be it one that another named. Raises what is no redirection."""
-        position = 0
-        for identity in identities:
-            for reply in replies[position : position + len(identity.keys)]:
+    def take(self, question: _Question, replies: list[Any]) -> None:
+        """Count the replies of one node. Raises what is none, but the end of the connection."""
+        rest = iter(replies[question.there :])
+        for identity in question.identities:
+            for reply in islice(rest, len(identity.keys)):
                 if not isinstance(reply, ErrorReply):
                     self.removed += reply
                     continue
-                error = refusal(reply, node.name, doing="DEL")
-                if not isinstance(error, Redirected):
+                error = refusal(reply, question.node.name, doing="DEL")
+                if isinstance(error, RedisUnavailable):
                     raise error
-                (self._asked if error.ask and not there else self.errors).append((identity, error))
-            position += len(identity.keys)
+                if isinstance(error, Redirected) and error.ask and not question.there:
+                    self._referred.append((identity, error))
+                else:
+                    self._failed.append((identity, error))
 
+    def fail(self, identities: Sequence[Identity], error: EdgeProfileError) -> None:
+        """These were not asked for, or not answered."""
+        self._failed += [(identity, error) for identity in identities]
 
-def _command(identities: Sequence[Identity]) -> bytes:
-    return pack(*((b"DEL", key) for identity in identities for key in identity.keys))
+    def referred(self) -> list[tuple[Identity, Redirected]]:
+        """Profiles whose slot is on its way to the node that is named, where they are to be deleted: given once."""
+        referred, self._referred = self._referred, []
+        return referred
 
-
-def _asking(identity: Identity) -> bytes:
-    """With the permission to delete it where its slot is going to; there is one key in a cluster."""
-    return pack((b"ASKING",), (b"DEL", identity.keys[0]))
-
-
-def _size(identities: Sequence[Identity]) -> int:
-    return sum(len(identity.keys) for identity in identities)
-
-
-def _counts(replies: list[Any]) -> bool:
-    return all(isinstance(reply, int | ErrorReply) for reply in replies)
+    def failed(self) -> _Failed:
+        """Profiles that are left, with the reason: given once."""
+        failed, self._failed = self._failed, []
+        return failed

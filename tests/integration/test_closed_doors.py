@@ -56,6 +56,22 @@ def mute(redis_db, make_proxy):
     return proxy
 
 
+def test_deletes_fail_fast_as_well(make_client, balancer, redis_db):
+    client = make_client(configuration(balancer.address))
+    errors = [undeleted(client) for _ in range(100)]
+    assert isinstance(errors[-1], edgeprofile.CircuitOpen)
+    assert len(balancer.accepted) < 30
+    balancer.retarget(redis_db.host, redis_db.port)
+    until(lambda: answers(client), 10, "lookups are answered again")
+    assert client.delete("user", [ADA[1:]]) == 0
+
+
+def undeleted(client):
+    with pytest.raises(edgeprofile.RedisUnavailable) as caught:
+        client.delete("user", [ADA[1:]])
+    return caught.value
+
+
 def test_one_lookup_does_not_connect_again_at_once(make_client, mute):
     client = make_client(configuration(mute.address))
     begun = time.monotonic()
@@ -81,11 +97,12 @@ def test_a_connection_that_is_lost_in_the_middle_of_work_is_made_anew_at_once(ma
     assert client.stats().fetch_errors.keys() <= {"ConnectionLost"}
 
 
-def test_a_server_without_room_is_unavailable_and_soon_not_asked_any_more(make_client, redis_db):
+@pytest.mark.parametrize("call", [attempt, undeleted])
+def test_a_server_without_room_is_unavailable_and_soon_not_asked_any_more(make_client, redis_db, call):
     client = make_client(configuration(redis_db.address))
     redis_db.config_set("maxclients", "1")
     try:
-        errors = [attempt(client) for _ in range(100)]
+        errors = [call(client) for _ in range(100)]
         assert "maxclients" in str(errors[0])
         assert isinstance(errors[-1], edgeprofile.CircuitOpen)
     finally:

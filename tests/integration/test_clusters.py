@@ -1,6 +1,7 @@
 """A Redis Cluster under a client: routing, many keys at once, moved slots, failover, nodes that come and go."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -84,6 +85,26 @@ def test_a_delete_without_a_map_is_given_up_at_its_deadline(make_client):
     with pytest.raises(edgeprofile.RedisUnavailable, match="no node of the cluster is known"):
         client.delete("user", [("email", "ada")], timeout=0.4)
     assert time.monotonic() - begun > 0.3
+
+
+def test_a_delete_waits_for_a_cluster_that_serves_nothing_for_the_moment(make_client, make_cluster):
+    cluster = make_cluster(primaries=3)
+    for name in NAMES:
+        write(cluster, name, 1)
+    client = make_client(settings(cluster))
+    client.start()
+    first = cluster.primaries[0]
+    for node in cluster.nodes:
+        node.command("CLUSTER", "DELSLOTS", "0")
+    until(lambda: refuses(first), 10, "the cluster serves nothing")
+    back = threading.Timer(0.5, first.command, ("CLUSTER", "ADDSLOTS", "0"))
+    back.start()
+    assert client.delete("user", [("email", name) for name in NAMES], timeout=30) == len(NAMES)
+    back.join()
+
+
+def refuses(node):
+    return b"cluster_state:fail" in node.command("CLUSTER", "INFO")
 
 
 def test_a_single_server_is_not_taken_for_a_cluster(make_client, redis_db):

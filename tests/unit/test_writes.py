@@ -6,9 +6,19 @@ import time
 
 import pytest
 
+from edgeprofile.core.breaker import Breaker
 from edgeprofile.core.keeper import Identity
 from edgeprofile.engine.cluster import NoOwner
 from edgeprofile.engine.writes import Writes
+from edgeprofile.errors import (
+    CircuitOpen,
+    ClosedError,
+    EdgeProfileError,
+    LookupTimeout,
+    RedisUnavailable,
+    ServerRefused,
+)
+from edgeprofile.store.endpoint import ConnectionLost
 from edgeprofile.store.refusals import Redirected
 from edgeprofile.store.resp import ErrorReply
 
@@ -22,19 +32,29 @@ class ReferringNode:
 
     def __init__(self, *replies):
         self.asked = 0
+        self.breaker = Breaker()
         self.blocking = self.keeper = self
         self.overwritten = 0
         self._replies = replies
 
     def call(self, *_):
         self.asked += 1
-        return [self._replies[min(self.asked, len(self._replies)) - 1]]
+        reply = self._replies[min(self.asked, len(self._replies)) - 1]
+        if isinstance(reply, EdgeProfileError):
+            raise reply
+        return [reply]
 
     async def attach(self):
         return self
 
     async def ask(self, *_):
         return self.call()
+
+    def judge(self, error, now, _waited):
+        self.breaker.failed(now, error)
+
+    def refused(self, _now):
+        return CircuitOpen("open")
 
     def overwrite(self, _identity):
         self.overwritten += 1
@@ -116,6 +136,39 @@ def test_a_node_that_does_not_become_known_is_waited_for_until_the_deadline(dele
 def test_nobody_waits_for_the_nodes_of_a_client_that_was_closed(delete):
     engine = OneNodeEngine(ReferringNode(1), unknown=10_000)
     engine.closed = True
-    with pytest.raises(NoOwner):
+    with pytest.raises(ClosedError) as caught:
         delete(engine, 60)
+    assert isinstance(caught.value.__cause__, NoOwner)
     assert engine.amended == 1
+
+
+def test_what_was_not_executed_is_repeated(delete):
+    passing = [ErrorReply("CLUSTERDOWN Hash slot not served"), ErrorReply("TRYAGAIN soon"), RedisUnavailable("down")]
+    node = ReferringNode(*passing, 1)
+    assert delete(OneNodeEngine(node), 10) == 1
+    assert node.asked == 4
+
+
+@pytest.mark.parametrize("error", [ConnectionLost("lost"), LookupTimeout("late")])
+def test_what_may_have_been_executed_is_not(delete, error):
+    node = ReferringNode(error, 1)
+    engine = OneNodeEngine(node)
+    with pytest.raises(type(error)):
+        delete(engine, 10)
+    assert node.asked == engine.amended == 1
+
+
+def test_what_is_refused_for_the_moment_is_raised_at_the_deadline(delete):
+    node = ReferringNode(ErrorReply("CLUSTERDOWN Hash slot not served"))
+    with pytest.raises(ServerRefused, match="does not serve"):
+        delete(OneNodeEngine(node), 0.2)
+    assert node.asked > 3
+
+
+def test_a_node_that_does_not_answer_is_soon_not_asked_any_more(delete):
+    node = ReferringNode(RedisUnavailable("down"))
+    engine = OneNodeEngine(node)
+    engine.amend = lambda error: None if isinstance(error, CircuitOpen) else 0.0
+    with pytest.raises(CircuitOpen):
+        delete(engine, 10)
+    assert node.asked == 3
