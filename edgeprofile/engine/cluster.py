@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgeprofile.core.backoff import Backoff
 from edgeprofile.core.slots import SlotMap, slot
 from edgeprofile.engine.ownership import Ownership, cluster_refusal
+from edgeprofile.engine.states import for_operators
 from edgeprofile.errors import (
     CircuitOpen,
     ConfigurationError,
@@ -88,6 +89,12 @@ class Cluster:
         self._due: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.trouble: EdgeProfileError | None = None
+        self._shut: set[Address] = set()
+
+    @property
+    def hopeless(self) -> EdgeProfileError | None:
+        """Part of `Upstream`: no seed tells anything, each for such a reason."""
+        return self.trouble if self._map is None and self._shut >= self._seeds.keys() else None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -112,12 +119,17 @@ class Cluster:
         return node
 
     def amend(self, error: EdgeProfileError) -> float | None:
-        """A redirection corrects the map at once; trouble of a node has the whole map asked for again."""
+        """A redirection corrects the map at once; trouble of a node has the whole map asked for again.
+
+        Raises what only an operator can mend.
+        """
         if isinstance(error, Redirected):
             if error.ask:
                 return _RETRY_AFTER
             self._call(lambda: self._moved(error.slot, error.address))
             return 0.0 if error.address in self._nodes else _RETRY_AFTER
+        if isinstance(error, NoOwner) and (hopeless := self.hopeless) is not None:
+            raise hopeless.with_traceback(None)
         if isinstance(error, RedisUnavailable) or (isinstance(error, ServerRefused) and error.code in _PASSING):
             self.ask_again()
             return None if isinstance(error, CircuitOpen) else _RETRY_AFTER
@@ -173,8 +185,10 @@ class Cluster:
             found = await (_ask_slots(node, await node.attach()) if node is not None else self._ask_seed(address))
         except EdgeProfileError as error:
             self.trouble = error
+            (self._shut.add if for_operators(error) else self._shut.discard)(address)
             self._sessions.tell()
             return None
+        self._shut.discard(address)
         return found if found is not None and found[0].addresses else None
 
     async def _ask_seed(self, address: Address) -> tuple[SlotMap, int] | None:

@@ -25,7 +25,6 @@ from edgeprofile.engine.lifetime import ENGINES, PARENTS
 from edgeprofile.engine.lookup import Answer, Lookups
 from edgeprofile.engine.refresh import Refresher
 from edgeprofile.engine.session import Session
-from edgeprofile.engine.states import for_operators
 from edgeprofile.engine.subscribers import Subscribers
 from edgeprofile.engine.target import Target
 from edgeprofile.engine.thread import LoopThread
@@ -240,7 +239,7 @@ class Engine:
         return (
             ready
             or any(session.hopeless for sessions in everything for session in sessions)
-            or any(for_operators(upstream.trouble) for upstream in self.upstreams if not self._sessions_of(upstream))
+            or any(upstream.hopeless for upstream in self.upstreams if not self._sessions_of(upstream))
         )
 
     def _sessions_of(self, upstream: Upstream) -> list[Session]:

@@ -46,6 +46,10 @@ class Upstream(Protocol):
     """Why no node is known."""
 
     @property
+    def hopeless(self) -> EdgeProfileError | None:
+        """What somebody has to change before any node can be known."""
+
+    @property
     def nodes(self) -> Sequence[Node]:
         """All nodes known now."""
 
@@ -53,7 +57,10 @@ class Upstream(Protocol):
         """The node that answers for a key. Raises `RedisUnavailable` where none is known."""
 
     def amend(self, error: EdgeProfileError) -> float | None:
-        """Learn from a failed fetch. How many seconds to wait before another attempt; `None`: none is worth it."""
+        """Learn from a failed fetch. How many seconds to wait before another attempt; `None`: none is worth it.
+
+        Raises what stands behind the error where that tells more.
+        """
 
     def at(self, address: tuple[str, int]) -> Node:
         """The node at an address that a redirection named."""
@@ -88,6 +95,7 @@ class Standalone:
             )
         self.targets = targets
         self.trouble: EdgeProfileError | None = None
+        self.hopeless: EdgeProfileError | None = None
         self._node = make.at(config.seeds[0])
 
     @property

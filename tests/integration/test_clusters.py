@@ -131,6 +131,33 @@ def test_a_password_that_a_seed_refused_is_not_offered_again_and_again(make_clie
     assert refusals(server) <= 4
 
 
+def test_a_password_that_every_seed_refuses_is_said_at_once(make_client, make_server):
+    seeds = ",".join(make_server(cluster=True, requirepass="right").address for _ in range(2))
+    client = make_client(configuration(seeds, config={"clusterMode": True, "password": "wrong"}))
+    calls = [
+        lambda: client.get("user", "email", "ada", timeout=30),
+        lambda: client.get_many("user", "email", NAMES, timeout=30),
+        lambda: client.delete("user", [("email", "ada")], timeout=30),
+        client.start,
+    ]
+    for call in calls:
+        begun = time.monotonic()
+        with pytest.raises(edgeprofile.AccessDenied, match="check username, password and passwordFile"):
+            call()
+        assert time.monotonic() - begun < 10
+
+
+def test_a_password_that_one_seed_refuses_is_not(make_client, make_server, cluster_db):
+    stranger = make_server(cluster=True, requirepass="other")
+    hopeful = make_client(configuration(f"{stranger.address},{HOST}:{free_port()}", config={"clusterMode": True}))
+    with pytest.raises(edgeprofile.RedisUnavailable, match="no node of the cluster is known") as caught:
+        hopeful.get("user", "email", "ada", timeout=0.5)
+    assert caught.value.__cause__ is not None
+    client = make_client(configuration(f"{stranger.address},{cluster_db.address}", config={"clusterMode": True}))
+    client.start()
+    assert client.get("user", "email", "ada") is None
+
+
 def refusals(server):
     return int(server.info("errorstats").get("errorstat_WRONGPASS", "count=0").removeprefix("count="))
 
