@@ -63,12 +63,16 @@ class Node:
         the server's does, once for all who shared it.
         """
         breaker = self.breaker
-        if isinstance(error, ConnectionLost) and (error.heard or error is breaker.cause):
+        if isinstance(error, ConnectionLost):
+            silent = error.heard or error is breaker.cause
+        else:
+            silent = isinstance(error, LookupTimeout) and waited < _FAIR_SHARE * self._limits.timeout
+        if silent:
             breaker.unsettled(now)
-        elif not isinstance(error, RedisUnavailable):
-            breaker.succeeded()
-        elif not isinstance(error, LookupTimeout) or waited >= _FAIR_SHARE * self._limits.timeout:
+        elif isinstance(error, RedisUnavailable):
             breaker.failed(now, error)
+        else:
+            breaker.succeeded()
 
     def refused(self, now: float) -> CircuitOpen:
         """What is said while the circuit is open."""

@@ -34,6 +34,17 @@ def test_whoever_waited_for_most_of_the_time_tells_of_the_server_and_who_was_in_
         assert node.breaker.state is state
 
 
+def test_a_probe_in_a_hurry_makes_room_for_another():
+    with edgeprofile.Client(configuration("127.0.0.1:1", limits={"timeout": "1s"})) as client:
+        (node,) = client._engine.nodes
+        for _ in range(3):
+            node.judge(edgeprofile.RedisUnavailable("down"), 100.0, 0.0)
+        assert node.breaker.admits(100.2)
+        assert not node.breaker.admits(100.21)
+        node.judge(edgeprofile.LookupTimeout("too late"), 100.22, 0.02)
+        assert node.breaker.admits(100.23)
+
+
 def fail_fast(errors, seconds):
     """All but the probes, of which the first comes after a tenth of a second, and each of the others twice as late."""
     waited = [error for error in errors if not isinstance(error, edgeprofile.CircuitOpen)]
