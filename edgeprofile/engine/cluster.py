@@ -106,7 +106,8 @@ class Cluster:
         table = self._table
         node = table[slot(key)] if table else None
         if node is None:
-            raise NoOwner("no node of the cluster is known to serve this profile's slot") from self.trouble
+            why = f": {self.trouble}" if self.trouble is not None else ""
+            raise NoOwner(f"no node of the cluster is known to serve this profile's slot{why}") from self.trouble
         return node
 
     def at(self, address: Address) -> Node:
@@ -179,7 +180,7 @@ class Cluster:
                 task.cancel()
 
     async def _ask(self, address: Address) -> tuple[SlotMap, int] | None:
-        """The map as one node sees it, and the epoch of that; `None` where it knows no map, or does not tell."""
+        """The map as one node sees it, and the epoch of that; `None` where it does not tell."""
         node = self._nodes.get(address)
         try:
             found = await (_ask_slots(node, await node.attach()) if node is not None else self._ask_seed(address))
@@ -189,7 +190,7 @@ class Cluster:
             self._sessions.tell()
             return None
         self._shut.discard(address)
-        return found if found is not None and found[0].addresses else None
+        return found
 
     async def _ask_seed(self, address: Address) -> tuple[SlotMap, int] | None:
         """As a seed sees it, over a connection that ends with the answer. What the seed refused of us is remembered."""
@@ -259,9 +260,13 @@ async def _ask_slots(node: Node, wire: AsyncWire) -> tuple[SlotMap, int]:
         if isinstance(reply, ErrorReply):
             raise cluster_refusal(reply, node, "CLUSTER SLOTS")
     try:
-        return SlotMap.parse(slots, _address(node)), _current_epoch(info)
+        found, epoch = SlotMap.parse(slots, _address(node)), _current_epoch(info)
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise ProtocolViolation(f"{node.name} answered CLUSTER SLOTS with something else", node=node.name) from error
+    if not found.addresses:
+        message = f"{node.name} knows of no node that has slots: is the cluster made?"
+        raise ServerRefused(message, code="CLUSTERDOWN", node=node.name)
+    return found, epoch
 
 
 def _current_epoch(info: bytes) -> int:

@@ -81,7 +81,7 @@ class BlockingWire:
         self._led = self._closed = False
         self._line: Line | None = None
         self._opening: socket.socket | None = None
-        self._reader = ReplyReader(max_reply_bytes)
+        self._reader = ReplyReader(max_reply_bytes, endpoint.name)
         self._heard = 0.0
 
     def call(self, payload: bytes, expects: int, deadline: float, sound: Sound = whatever) -> list[Any]:
@@ -278,7 +278,7 @@ class BlockingWire:
         except RedisUnavailable:
             _remaining(deadline)  # the leader's own haste says nothing about the server
             raise
-        self._reader = ReplyReader(self._max_reply_bytes)
+        self._reader = ReplyReader(self._max_reply_bytes, self._endpoint.name)
         connection = line(opened)
         with self._mutex:
             self._opening = None
@@ -304,7 +304,7 @@ class BlockingWire:
             raise self._gone()
         if not login.expects:
             return
-        reader = ReplyReader(self._max_reply_bytes)
+        reader = ReplyReader(self._max_reply_bytes, self._endpoint.name)
         try:
             connection.sendall(login.payload)
             while login.expects:

@@ -64,7 +64,7 @@ class Lane:
         self.under_way: deque[Batch] = deque()
         self._timeout = timeout
         self._socket: socket.socket | None = None
-        self._reader = ReplyReader(_MAX_REPLY)
+        self._reader = ReplyReader(_MAX_REPLY, self.endpoint.name)
         self._replies: list[Any] = []
         self._has_answered = False
         self._is_asking = False
@@ -133,7 +133,7 @@ class Lane:
         return replies
 
     def _connect(self) -> socket.socket:
-        self._reader, self._replies = ReplyReader(_MAX_REPLY), []
+        self._reader, self._replies = ReplyReader(_MAX_REPLY, self.endpoint.name), []
         connection = self._socket = self.endpoint.connect(self._timeout)
         connection.settimeout(self._timeout)
         try:

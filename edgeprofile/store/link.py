@@ -128,7 +128,7 @@ class Link(asyncio.Protocol):
         self._stall = stall
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._reader = ReplyReader(max_reply_bytes)
+        self._reader = ReplyReader(max_reply_bytes, endpoint.name)
         self._in_flight: deque[Call] = deque()
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None

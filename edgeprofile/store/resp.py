@@ -33,14 +33,15 @@ class ErrorReply(Exception):
 class ReplyReader:
     """Cuts a stream of bytes into replies.
 
-    ``max_bytes`` bounds what one reply may need on the wire. Raises `ReplyTooLarge` and `ProtocolViolation`; after
+    ``max_bytes`` bounds what one reply may need on the wire, ``node`` is whose replies they are. Raises `ReplyTooLarge` and `ProtocolViolation`; after
     either the connection is worth nothing and has to be closed.
     """
 
-    __slots__ = ("_max_bytes", "_reader", "_unfinished")
+    __slots__ = ("_max_bytes", "_node", "_reader", "_unfinished")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, node: str) -> None:
         self._reader = hiredis.Reader(protocolError=ProtocolViolation, replyError=ErrorReply, notEnoughData=_INCOMPLETE)
+        self._node = node
         self._max_bytes = max_bytes
         self._unfinished = 0
 
@@ -50,13 +51,19 @@ class ReplyReader:
         reader.feed(data)
         self._unfinished += len(data)
         replies: list[Any] = []
-        while (reply := reader.gets()) is not _INCOMPLETE:
-            replies.append(reply)
+        try:
+            while (reply := reader.gets()) is not _INCOMPLETE:
+                replies.append(reply)
+        except ProtocolViolation as error:
+            what = f"{self._node} answered with what is no reply ({error})"
+            hint = "does Redis listen there, and is `secure` right for this port?"
+            raise ProtocolViolation(f"{what}: {hint}", node=self._node) from None
         if replies:
             self._unfinished = len(data)
         elif self._unfinished > self._max_bytes:
             raise ReplyTooLarge(
-                f"a reply of more than {self._max_bytes} bytes: raise limits.maxReplyBytes to accept it"
+                f"a reply of more than {self._max_bytes} bytes: raise limits.maxReplyBytes to accept it",
+                node=self._node,
             )
         return replies
 

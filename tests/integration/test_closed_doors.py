@@ -110,6 +110,16 @@ def test_a_server_without_room_is_unavailable_and_soon_not_asked_any_more(make_c
     until(lambda: answers(client), 10, "lookups are answered again")
 
 
+def test_a_server_that_speaks_something_else_is_named(make_client, redis_db, make_proxy):
+    proxy = make_proxy(redis_db)
+    proxy.all.rewrite(lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n", TO_CLIENT)
+    client = make_client(configuration(proxy.address))
+    with pytest.raises(edgeprofile.ProtocolViolation, match="does Redis listen there") as caught:
+        client.get(*ADA)
+    assert proxy.address in str(caught.value)
+    assert caught.value.node == proxy.address
+
+
 @pytest.mark.parametrize(
     ("heard", "connections", "state"),
     [(False, 3, State.OPEN), (False, 2, State.CLOSED), (True, 10, State.CLOSED)],

@@ -147,6 +147,13 @@ def test_a_password_that_every_seed_refuses_is_said_at_once(make_client, make_se
         assert time.monotonic() - begun < 10
 
 
+def test_a_cluster_that_was_never_made_is_waited_for_and_named(make_client, make_server):
+    client = make_client(configuration(make_server(cluster=True).address, config={"clusterMode": True}))
+    with pytest.raises(edgeprofile.RedisUnavailable, match="is the cluster made"):
+        client.get("user", "email", "ada", timeout=0.5)
+    assert "is the cluster made" in client.status()["2Dest"].reason
+
+
 def test_a_password_that_one_seed_refuses_is_not(make_client, make_server, cluster_db):
     stranger = make_server(cluster=True, requirepass="other")
     hopeful = make_client(configuration(f"{stranger.address},{HOST}:{free_port()}", config={"clusterMode": True}))
