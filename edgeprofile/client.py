@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.bundles import AsyncBundle, Bundle, projection
 from edgeprofile.encoded import EncodedReads
-from edgeprofile.face import Face
+from edgeprofile.face import FOREVER, Face
 from edgeprofile.hits import MISS, BoundHits
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Client(Face):
         `RedisUnavailable`.
         """
         self._engine.start()
-        self._engine.wait_ready(timeout)
+        self._engine.wait_ready(min(FOREVER, timeout))
 
     def close(self) -> None:
         """End all connections and the engine's thread. Later lookups raise `ClosedError`."""
@@ -382,7 +382,7 @@ class AsyncClient(Face):
     async def start(self, timeout: float = START_TIMEOUT) -> None:
         """Connect now and wait until every destination is coherent, or declared as unproven; as `Client.start`."""
         self._engine.start()
-        await self._engine.aside(lambda: self._engine.wait_ready(timeout))
+        await self._engine.aside(lambda: self._engine.wait_ready(min(FOREVER, timeout)))
 
     async def warm(self, profiles: Iterable[Known], *, timeout: float = 60.0) -> int:
         """Read the profiles that `hot` named, many in a round trip, until the cache is full; how many were read.

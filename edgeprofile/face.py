@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from edgeprofile.config import Config, from_mapping, load
 from edgeprofile.errors import InvalidIdentity
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from edgeprofile.metrics import DestinationStatus, Stats
     from edgeprofile.profile import Profile
 
-__all__ = ["Face", "make_engine"]
+__all__ = ["FOREVER", "Face", "make_engine"]
+
+FOREVER: Final = 366 * 86_400.0
+"""Seconds that are as good as no end of them, and that every clock of the system's can count."""
 
 T = TypeVar("T")
 
@@ -125,7 +128,8 @@ class Face:
         return {**dict.fromkeys(values), **found}, identities
 
     def _deadline(self, timeout: float | None) -> float:
-        return self._engine.clock() + (self._engine.config.limits.timeout if timeout is None else timeout)
+        seconds = self._engine.config.limits.timeout if timeout is None else min(FOREVER, timeout)
+        return self._engine.clock() + seconds
 
     def _present(self, answer: Answer, model: str | None, kind: Any) -> Any:
         """An answer as its caller wants it: a profile, one model of it, or one model as a type."""

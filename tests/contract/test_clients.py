@@ -1,6 +1,7 @@
 """What a lookup promises, of both clients, on every server."""
 
 import json
+import math
 import threading
 import time
 
@@ -44,6 +45,14 @@ def test_a_profile_is_read_and_then_hit(client, redis_db):
     assert client.get(*ADA)["m"]["churn"] == 0.5
     after = client.stats()
     assert (after.hits, after.misses) == (before.hits + 1, before.misses)
+
+
+def test_who_has_no_deadline_waits_like_others(make_client, redis_db):
+    client = make_client(configuration(redis_db.address))
+    client.start(timeout=math.inf)
+    assert client.get(*ADA, timeout=math.inf) is None
+    assert client.get_many("user", "email", ["a", "b"], timeout=math.inf) == {"a": None, "b": None}
+    assert client.delete("user", [ADA[1:]], timeout=math.inf) == 0
 
 
 def test_hits_share_one_profile(client, redis_db):
