@@ -20,6 +20,7 @@ MOST = 100
 """Connections at one time: probes and scrapes are few, and whoever else comes is closed without a word."""
 
 _AT_ONCE = 0.001  # seconds; to aiohttp, no seconds at all means without a bound
+_LINGER = 2.0  # seconds for which a body that nobody wants is read, so that its sender gets to see the answer
 _LOOKING = 0.5  # seconds between two looks for answers that nobody reads
 
 
@@ -52,10 +53,17 @@ async def serve_admin(
 ) -> None:
     """Serve ``app`` at a socket until the stack is closed.
 
-    A head may take ``seconds``, and so may idleness and the reading of an answer.
+    A head may take ``seconds``, and so may idleness and the reading of an answer; a body, which nothing here asks for,
+    may take that time at most.
     """
     app.on_response_prepare.append(_anonymous)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_AT_ONCE, keepalive_timeout=seconds)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=_AT_ONCE,
+        keepalive_timeout=seconds,
+        lingering_time=min(seconds, _LINGER),
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     accept = cast("web.Server", runner.server)

@@ -74,3 +74,19 @@ def test_who_reads_in_time_gets_all(monkeypatch):
 
     monkeypatch.setattr(guarded, "_LOOKING", 0.05)
     assert asyncio.run(scenario()) == LONG
+
+
+def test_a_body_that_does_not_come_holds_no_connection_for_longer_than_a_head_may():
+    async def scenario() -> tuple[bytes, float]:
+        loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as stack:
+            reader, writer = await asyncio.open_connection(*await listening(stack, 0.3))
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            begun = loop.time()
+            answer = await asyncio.wait_for(reader.read(), 20)
+            writer.close()
+            return answer, loop.time() - begun
+
+    answer, seconds = asyncio.run(scenario())
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert seconds < 2.0
