@@ -28,6 +28,8 @@ DRAINED, CUT_SHORT = 0, 1
 RELOAD: Final = b"reload\n"
 """What a supervisor writes to have the files read again."""
 
+_BETWEEN_RELOADS: Final = 0.5  # seconds
+
 _log = logging.getLogger(__name__)
 
 
@@ -100,7 +102,7 @@ class _Told:
 
 @asynccontextmanager
 async def _reloading(sidecar: Served, asked: asyncio.Event) -> AsyncIterator[None]:
-    """Read every file again each time that this is asked for; what is asked meanwhile is done once, after it."""
+    """Read every file again when this is asked for; what is asked soon after is done once, after a pause."""
 
     async def reload() -> None:
         await asked.wait()
@@ -108,7 +110,7 @@ async def _reloading(sidecar: Served, asked: asyncio.Event) -> AsyncIterator[Non
         await sidecar.reload()
 
     async with AsyncExitStack() as stack:
-        begin(stack, every(0.0, reload))
+        begin(stack, every(_BETWEEN_RELOADS, reload))
         yield
 
 
