@@ -266,9 +266,14 @@ class Connection(web.RequestHandler):
             self.transport.write(render(answer, self._server.date(), CLOSE))
         self.force_close()
 
-    def is_late(self, before: float) -> bool:
-        """Whether the head of a request has been arriving since ``before``."""
-        return self.transport is not None and not self._busy and 0.0 < self._arriving_since < before
+    def is_late(self, now: float, seconds: float) -> bool:
+        """Whether the head of a request has been arriving for so long; to be asked now and then.
+
+        Its time begins when the answer before it is read: until then, aiohttp does not even look whether it is whole.
+        """
+        if self._arriving_since and (self._paused or self._request_in_progress):
+            self._arriving_since = now
+        return self.transport is not None and not self._busy and 0.0 < self._arriving_since < now - seconds
 
     def is_unread(self, now: float, seconds: float) -> bool:
         """Whether the other side has been reading one answer for so long; to be asked now and then.
@@ -390,7 +395,7 @@ class Server(web.Server):
             self._counters.closed["slow reader"] += 1
             if connection.transport is not None:
                 connection.transport.abort()
-        elif connection.is_late(now - self._config.header_timeout):
+        elif connection.is_late(now, self._config.header_timeout):
             self._counters.closed["slow request"] += 1
             connection.refuse(TOO_SLOW)
 

@@ -167,3 +167,43 @@ def test_who_reads_nothing_is_cut_off_though_its_next_request_was_refused(reads)
     assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1 408 ") == 1
     assert aborted == [False, False, not reads, not reads]
     assert count == (not reads)
+
+
+class Slow(Deaf):
+    """A caller who reads one answer, when told to."""
+
+    def write(self, data: Any) -> None:
+        super().write(data)
+        self.to.pause_writing()
+
+    def read(self) -> None:
+        self.reads = True
+        self.to.resume_writing()
+
+
+@pytest.mark.parametrize(("sent", "then"), [(post(b"cold"), [0, 0, 0, 0]), (b"P", [0, 0, 0, 1])])
+def test_what_comes_behind_an_answer_has_its_time_when_that_is_read(sent, then):
+    async def scenario() -> tuple[int, list[int]]:
+        clock = SimpleNamespace(now=1.0)
+        listener = Listener(Readable(), SidecarConfig(header_timeout=2.0, write_timeout=30.0), Counters())
+        listener.server.clock = lambda: clock.now
+        transport = Slow()
+        transport.to = connection = listener.server()
+        connection.connection_made(transport)
+        connection.data_received(post(b"cold"))
+        await asyncio.wait_for(transport.read_all.wait(), 10)
+        connection.data_received(sent)
+        refused = []
+        for clock.now, reads in ((2.0, False), (9.0, False), (10.5, True), (13.0, False)):
+            listener.server.expire()
+            refused.append(transport.received.count(b"HTTP/1.1 408 "))
+            if reads:
+                transport.read()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+        connection.connection_lost(None)
+        return transport.received.count(b"HTTP/1.1 200 "), refused
+
+    answered, refused = asyncio.run(scenario())
+    assert answered == (2 if sent != b"P" else 1)
+    assert refused == then
