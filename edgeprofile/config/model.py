@@ -194,7 +194,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         cors_origins: Origins whose pages may ask, such as `https://shop.example`; `*` for all of them.
         header_timeout: How long a request may take to arrive up to the end of its headers.
         body_timeout: How long its body may take.
-        write_timeout: How long a caller may take to read an answer.
+        write_timeout: How long a caller may go without reading anything of its answers.
         request_timeout: How long an answer may take, from the end of its request.
         idle_timeout: How long a connection may stay open without a request.
         max_connections: Connections open at one time; who comes beyond them gets a 503.

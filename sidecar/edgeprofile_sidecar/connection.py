@@ -22,6 +22,7 @@ from edgeprofile_sidecar.answers import (
 from edgeprofile_sidecar.dates import HttpDate
 from edgeprofile_sidecar.lane import Rest
 from edgeprofile_sidecar.logs import origin
+from edgeprofile_sidecar.readers import Reader
 from edgeprofile_sidecar.upgrades import Upgrades
 
 if TYPE_CHECKING:
@@ -87,10 +88,9 @@ class Connection(web.RequestHandler):
         "_given",
         "_held",
         "_lane",
+        "_reader",
         "_server",
         "_streaming",
-        "_unread",
-        "_unread_since",
         "_upgrades",
         "answered",
         "on_lost",
@@ -107,8 +107,6 @@ class Connection(web.RequestHandler):
         self._busy = self._streaming = False
         self._held = False
         self._arriving_since = 0.0
-        self._unread = 0
-        self._unread_since = 0.0
         self._upgrades = Upgrades()
         self.on_lost: Callable[[], object] | None = None
         self.overrun = False
@@ -117,6 +115,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many: then say so and end."""
         super().connection_made(transport)
+        self._reader = Reader(cast("asyncio.Transport", transport))
         self._server.opened(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -134,8 +133,9 @@ class Connection(web.RequestHandler):
             if data:
                 self._await_answer(data)
             return
-        if self._unread and self.transport is not None and not self.transport.get_write_buffer_size():
-            self._unread = 0  # all was read since the buffer was last looked at
+        reader = self._reader
+        if reader.left and not reader.transport.get_write_buffer_size():
+            reader.left = 0
         if self._lane is not None and data:
             data = self._overtake(self._lane, data)
             if not data:
@@ -239,7 +239,7 @@ class Connection(web.RequestHandler):
 
     def resume_writing(self) -> None:
         """Go on with answers that were held back: enough was read, however much is written again before anyone looks."""
-        self._unread = 0
+        self._reader.left = 0
         super().resume_writing()
 
     def begin(self, *, stream: bool = False) -> None:
@@ -252,13 +252,6 @@ class Connection(web.RequestHandler):
         self._busy = self._streaming = False
         self._arriving_since = 0.0
         self._upgrades.answered()
-
-    def force_close(self) -> None:
-        """Close the connection; what is still unread has the time of an answer, for which the server looks after it."""
-        transport = self.transport
-        super().force_close()
-        if transport is not None and transport.get_write_buffer_size():
-            self._server.leaving(transport)
 
     def refuse(self, answer: Answer) -> None:
         """Send an answer that nobody asked for, and close the connection."""
@@ -276,17 +269,13 @@ class Connection(web.RequestHandler):
         return self.transport is not None and not self._busy and 0.0 < self._arriving_since < now - seconds
 
     def is_unread(self, now: float, seconds: float) -> bool:
-        """Whether the other side has been reading one answer for so long; to be asked now and then.
+        """Whether the other side has read nothing of its answers for so long; to be asked now and then."""
+        gone = self._manager is None  # but listed, while what it asked is still being answered
+        return not (gone or self._streaming) and self._reader.idle(now) >= seconds
 
-        The loop counts a write as unread until the last byte of it is gone, so that progress shows between answers only.
-        It shows where less is left than before; more is what more requests make of it, without anybody reading.
-        """
-        transport = None if self._streaming else self.transport
-        unread = transport.get_write_buffer_size() if transport is not None else 0
-        if unread == 0 or unread < self._unread or self._unread == 0:
-            self._unread_since = now
-        self._unread = unread
-        return unread > 0 and now - self._unread_since >= seconds
+    def abort(self) -> None:
+        """End the connection at once, whether or not it was closed before."""
+        self._reader.transport.abort()
 
     def handle_error(
         self,
@@ -321,7 +310,6 @@ class Server(web.Server):
         self.lane: Lane | None = None
         self.closing = False
         self._handshakes = 0
-        self._leaving: dict[asyncio.Transport, float] = {}
         self._counters = counters
         self._config = config
         self._options = {
@@ -370,31 +358,20 @@ class Server(web.Server):
         """A connection has ended."""
         self._counters.connections -= 1
 
-    def leaving(self, transport: asyncio.Transport) -> None:
-        """A connection is closed, and its other side still has something to read."""
-        self._leaving[transport] = self.clock()
-
     def expire(self) -> None:
-        """Close the connections whose next request arrives too slowly, and those that do not read their answers."""
+        """Close the connections whose next request arrives too slowly, and those that do not read their answers.
+
+        aiohttp lists a connection until its socket is gone, so that one that was closed has its time to read as well.
+        """
         now = self.clock()
         for connection in self.connections:
             if isinstance(connection, Connection):
                 self._expire(connection, now)
-        self._abandon(now - self._config.write_timeout)
-
-    def _abandon(self, before: float) -> None:
-        """End the connections that were closed ``before``, and are still unread."""
-        self._leaving = {each: since for each, since in self._leaving.items() if each.get_write_buffer_size()}
-        for transport in [each for each, since in self._leaving.items() if since <= before]:
-            del self._leaving[transport]
-            self._counters.closed["slow reader"] += 1
-            transport.abort()
 
     def _expire(self, connection: Connection, now: float) -> None:
         if connection.is_unread(now, self._config.write_timeout):
             self._counters.closed["slow reader"] += 1
-            if connection.transport is not None:
-                connection.transport.abort()
+            connection.abort()
         elif connection.is_late(now, self._config.header_timeout):
             self._counters.closed["slow request"] += 1
             connection.refuse(TOO_SLOW)

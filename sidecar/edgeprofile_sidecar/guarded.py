@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.hdrs import SERVER
 
 from edgeprofile_sidecar.background import begin, every
+from edgeprofile_sidecar.readers import Reader
 
 if TYPE_CHECKING:
     import contextlib
@@ -29,23 +30,22 @@ class _Closed(asyncio.Protocol):
         cast("asyncio.Transport", transport).abort()
 
 
-class _Unread:
-    """Ends the connections of ``server`` that have left something unread for ``seconds``."""
+class _Readers:
+    """Ends the connections of ``server`` whose other side reads nothing for ``seconds``."""
 
     def __init__(self, server: web.Server, seconds: float) -> None:
         self._server = server
         self._seconds = seconds
-        self._since: dict[asyncio.Transport, float] = {}
+        self._all: dict[asyncio.Transport, Reader] = {}
 
-    async def end(self) -> None:
-        """Look once; aiohttp forgets the transports that it closes, read or not, so those seen before are kept."""
+    async def look(self) -> None:
+        """Look once, at all transports: a connection forgets its own when it closes it, read or not."""
         now = asyncio.get_running_loop().time()
-        seen = {each.transport for each in self._server.connections if each.transport is not None}
-        unread = [each for each in seen | self._since.keys() if each.get_write_buffer_size()]
-        self._since = {each: self._since.get(each, now) for each in unread}
-        for each, since in self._since.items():
-            if now - since >= self._seconds:
-                each.abort()
+        transports = self._server._connections.values()  # noqa: SLF001  # aiohttp shows the connections alone
+        self._all = {each: self._all.get(each) or Reader(each) for each in transports}
+        for each in self._all.values():
+            if each.idle(now) >= self._seconds:
+                each.transport.abort()
 
 
 async def serve_admin(
@@ -71,7 +71,7 @@ async def serve_admin(
     def factory() -> asyncio.Protocol:
         return accept() if len(accept.connections) < MOST else _Closed()
 
-    begin(stack, every(_LOOKING, _Unread(accept, seconds).end))
+    begin(stack, every(_LOOKING, _Readers(accept, seconds).look))
     server = await asyncio.get_running_loop().create_server(factory, sock=bound)
     stack.callback(server.close)
 

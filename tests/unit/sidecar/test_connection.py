@@ -140,7 +140,7 @@ class Deaf(Eager):
         return 0 if self.reads else len(self.received)
 
     def abort(self) -> None:
-        self.aborted = True
+        self.aborted = self.reads = True
 
 
 @pytest.mark.parametrize("reads", [False, True])
@@ -157,7 +157,7 @@ def test_who_reads_nothing_is_cut_off_though_its_next_request_was_refused(reads)
         await asyncio.wait_for(transport.read_all.wait(), 10)
         connection.data_received(b"P")
         aborted = []
-        for clock.now, transport.reads in ((4.0, False), (33.0, reads), (34.5, reads), (80.0, reads)):
+        for clock.now, transport.reads in ((2.0, False), (4.0, False), (31.5, reads), (33.0, reads), (80.0, True)):
             listener.server.expire()
             aborted.append(transport.aborted)
         connection.connection_lost(None)
@@ -165,7 +165,7 @@ def test_who_reads_nothing_is_cut_off_though_its_next_request_was_refused(reads)
 
     received, aborted, count = asyncio.run(scenario())
     assert received.count(b"HTTP/1.1 200 ") == received.count(b"HTTP/1.1 408 ") == 1
-    assert aborted == [False, False, not reads, not reads]
+    assert aborted == [False, False, False, not reads, not reads]
     assert count == (not reads)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 
+import pytest
 from aiohttp import web
 
 from edgeprofile_sidecar import guarded
@@ -18,8 +19,15 @@ async def listening(stack: contextlib.AsyncExitStack, seconds: float) -> tuple[s
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="live")
 
+    async def cut(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.write(LONG)
+        request.protocol.force_close()
+        return web.Response()
+
     app = web.Application()
     app.router.add_get("/long", long)
+    app.router.add_get("/cut", cut)
     app.router.add_get("/livez", live)
     bound = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     await guarded.serve_admin(stack, app, bound, seconds)
@@ -42,13 +50,15 @@ async def lives(address: tuple[str, int]) -> bool:
         writer.close()
 
 
-def test_who_does_not_read_keeps_nobody_else_out_for_long(monkeypatch):
+@pytest.mark.parametrize("path", [b"/long", b"/cut"])
+def test_who_does_not_read_keeps_nobody_else_out_for_long(monkeypatch, path):
     monkeypatch.setattr(guarded, "MOST", 3)
 
     async def scenario() -> tuple[bool, bool]:
         async with contextlib.AsyncExitStack() as stack:
             address = await listening(stack, 0.2)
-            deaf = [await asked(address, b"/long") for _ in range(3)]
+            deaf = [await asked(address, path) for _ in range(3)]
+            await asyncio.sleep(0.05)
             before = await lives(address)
             for _ in range(100):
                 await asyncio.sleep(0.05)

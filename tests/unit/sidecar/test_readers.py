@@ -1,0 +1,30 @@
+"""How long somebody has read nothing of what there is to read."""
+
+from types import SimpleNamespace
+
+from edgeprofile_sidecar.readers import Reader
+
+
+def looked_at(*looks: tuple[float, int]) -> list[float]:
+    transport = SimpleNamespace(left=0, get_write_buffer_size=lambda: transport.left)
+    reader = Reader(transport)
+    found = []
+    for now, transport.left in looks:
+        found.append(reader.idle(now))
+    return found
+
+
+def test_the_time_begins_when_something_is_unread_and_again_when_less_of_it_is():
+    assert looked_at((1.0, 0), (2.0, 9), (5.0, 9), (6.0, 8), (9.0, 8), (9.5, 0)) == [0.0, 0.0, 3.0, 0.0, 3.0, 0.0]
+
+
+def test_more_to_read_is_not_read():
+    assert looked_at((1.0, 5), (3.0, 9), (8.0, 9)) == [0.0, 2.0, 7.0]
+
+
+def test_what_was_read_between_two_looks_begins_it_anew():
+    transport = SimpleNamespace(get_write_buffer_size=lambda: 9)
+    reader = Reader(transport)
+    reader.idle(1.0)
+    reader.left = 0
+    assert (reader.idle(8.0), reader.idle(9.0)) == (0.0, 1.0)
