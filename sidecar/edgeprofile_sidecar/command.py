@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C; 0: every request was answered, 1: a second signal cut that short."""
+    """Serve until SIGTERM or Ctrl-C; 0: every request was answered, 1: a second signal or drainTimeout cut that short."""
     settings = _settings(args)
     if args.check_config:
         shown = msgspec.json.encode(edgeprofile.config.effective(settings.current))

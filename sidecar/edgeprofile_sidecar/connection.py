@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
@@ -39,6 +40,7 @@ __all__ = ["Connection", "Reply", "Server"]
 
 _MOST_HEADERS = 64
 _LINGER = 2.0  # seconds for which the rest of a refused body is read, so that its sender gets to see the answer
+_LOOKING = 0.02  # seconds between two looks whether the last answers are read
 
 _log = logging.getLogger(__name__)
 
@@ -212,6 +214,12 @@ class Connection(web.RequestHandler):
             await asyncio.wait((self._asking,), timeout=timeout)
         await super().shutdown(timeout)
 
+    @property
+    def owes(self) -> bool:
+        """Whether a request is being answered, or answers are not read to their end."""
+        answering = self._request_in_progress or self._asking is not None
+        return answering or self._reader.transport.get_write_buffer_size() > 0
+
     def _at_rest(self) -> bool:
         """Whether aiohttp has answered all that it was given, and the answers are read.
 
@@ -375,6 +383,16 @@ class Server(web.Server):
         elif connection.is_late(now, self._config.header_timeout):
             self._counters.closed["slow request"] += 1
             connection.refuse(TOO_SLOW)
+
+    async def drain(self, seconds: float) -> int:
+        """End all connections once they owe nothing, which may take so long; how many still do then."""
+        connections = [each for each in self.connections if isinstance(each, Connection)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.shutdown(None)
+                while any(each.owes for each in connections):  # noqa: ASYNC110  # sockets tell nobody when they are read
+                    await asyncio.sleep(_LOOKING)
+        return sum(each.owes for each in connections)
 
     def fault(self, status: int, error: BaseException | None) -> Answer:
         """The answer to an error outside the handler, counted, and logged where it is ours."""

@@ -43,8 +43,8 @@ class Served(Protocol):
     async def reload(self) -> None:
         """Read every file again."""
 
-    async def drain(self) -> None:
-        """Answer what is under way, and nobody new."""
+    async def drain(self) -> bool:
+        """Answer what is under way, and nobody new; whether all of it was answered in time."""
 
 
 def serve(what: AbstractAsyncContextManager[Served], *, print_addresses: bool = False, supervised: bool = False) -> int:
@@ -114,14 +114,14 @@ async def _reloading(sidecar: Served, asked: asyncio.Event) -> AsyncIterator[Non
         yield
 
 
-async def _first(work: Coroutine[Any, Any, None], unless: asyncio.Event) -> bool:
-    """Whether the work was done before the event came; otherwise it is given up."""
+async def _first(work: Coroutine[Any, Any, bool], unless: asyncio.Event) -> bool:
+    """What the work came to, if it was done before the event came; otherwise it is given up."""
     working, waiting = asyncio.create_task(work), asyncio.create_task(unless.wait())
     done, left = await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
-    return working in done
+    return working in done and working.result()
 
 
 def _raise_descriptor_limit() -> None:

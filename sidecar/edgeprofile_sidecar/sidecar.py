@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from edgeprofile_sidecar.status import Status
 
 __all__ = ["Addresses", "Sidecar"]
+
+_log = logging.getLogger(__name__)
 
 _HOUSEKEEPING = 0.5  # seconds; a token that is revoked must be refused within one
 _DEADLINES = 0.05  # seconds
@@ -109,8 +112,11 @@ class Sidecar:
         """Read every file again, changed or not."""
         await self._reloads.all()
 
-    async def drain(self) -> None:
-        """Become unready, serve on for ``drainDelay``, then let requests in flight end, for ``drainTimeout`` at most."""
+    async def drain(self) -> bool:
+        """Become unready, serve on for ``drainDelay``, then let requests in flight end, for ``drainTimeout`` at most.
+
+        Whether all were answered, and their answers read.
+        """
         self._health.serving = False
         self._listener.server.closing = True
         await asyncio.sleep(self._settings.drain_delay)
@@ -118,10 +124,10 @@ class Sidecar:
             server.close()
         self._listener.streams.close()
         self._listener.server.pre_shutdown()
-        seconds = max(self._settings.drain_timeout, _AT_ONCE)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):  # aiohttp takes its time up to twice
-                await self._listener.server.shutdown(seconds)
+        cut = await self._listener.server.drain(self._settings.drain_timeout)
+        if cut:
+            _log.error("answers are cut short", extra={"answers": cut, "seconds": self._settings.drain_timeout})
+        return not cut
 
     async def _open(self) -> None:
         data = self._bind_all()

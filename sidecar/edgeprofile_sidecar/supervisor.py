@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from edgeprofile_sidecar import assembly
 from edgeprofile_sidecar.background import begin, every
 from edgeprofile_sidecar.guarded import serve_admin
-from edgeprofile_sidecar.serving import RELOAD
+from edgeprofile_sidecar.serving import CUT_SHORT, RELOAD
 from edgeprofile_sidecar.sidecar import Addresses
 from edgeprofile_sidecar.sockets import bind
 from edgeprofile_sidecar.workers import Inherited, Order
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.5, 30.0  # seconds between the end of a worker and its next start
 _ASKING, _SILENT = 5.0, 30.0  # seconds between two questions, and without an answer until a worker is given up
 _ENDING = 2.0  # seconds for the end of a worker that has drained
+_CUT = {CUT_SHORT, -signal.SIGKILL}  # codes of workers that did not answer everything
 _STEADY = 60.0  # seconds after which a worker counts as having started well
 
 
@@ -81,8 +82,12 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
 
-    async def drain(self) -> None:
-        """Have every worker drain, and return when all have ended; one that takes longer than it may is killed."""
+    async def drain(self) -> bool:
+        """Have every worker drain, and return when all have ended; one that takes longer than it may is killed.
+
+        Whether each answered all that it had under way; what it did not, it has said.
+        """
+        draining = [child for child in self._children.values() if child.returncode is None]
         self._end(signal.SIGTERM)
         seconds = self._settings.drain_delay + self._settings.drain_timeout + _ENDING
         await asyncio.wait(self._tasks, timeout=seconds)
@@ -91,6 +96,7 @@ class Supervisor:
             _log.error("workers do not end", extra={"workers": late, "seconds": seconds})
             self._end(signal.SIGKILL)
         await asyncio.gather(*self._tasks)
+        return not any(child.returncode in _CUT for child in draining)
 
     async def reload(self) -> None:
         """Have every worker read its files again.

@@ -1,6 +1,7 @@
 """The sidecar's process: what it prints, how it ends, and what it logs."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -118,8 +119,8 @@ def asking(value: str) -> bytes:
 
 
 def in_flight(process: Process) -> bool:
-    metrics = request(process.admin, "GET", "/metrics").body
-    return b"\nedgeprofile_http_requests_in_flight 1.0" in metrics
+    metrics = request(process.admin, "GET", "/metrics").body.decode()
+    return re.search(r"^edgeprofile_http_requests_in_flight(\{.*\})? 1\.0$", metrics, re.MULTILINE) is not None
 
 
 # How it ends
@@ -178,15 +179,42 @@ def test_a_second_signal_ends_it_at_once_with_1(process, redis_db):
         assert time.monotonic() - told < 5.0
 
 
-def test_the_drain_has_a_deadline(redis_db, tmp_path):
-    with started(tmp_path, redis_db.address, 'drainTimeout = "200ms"') as process:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_drain_has_a_deadline_and_what_that_cuts_is_said(redis_db, tmp_path, workers):
+    with started(tmp_path, redis_db.address, 'drainTimeout = "200ms"', f"workers = {workers}") as process:
         until(lambda: process.readiness() == 200, message="ready")
         with connect(process.listen) as waiting, redis_db.paused():
             send(waiting, asking("slow"))
             until(lambda: in_flight(process), message="the request is under way")
             told = time.monotonic()
-            assert process.end(signal.SIGTERM) == 0
+            assert process.end(signal.SIGTERM) == 1
             assert time.monotonic() - told < 5.0
+        assert cut_short(process) == [1]
+
+
+@pytest.mark.parametrize(("reads", "code"), [(False, 1), (True, 0)])
+def test_an_answer_that_is_not_read_in_time_is_cut_short(redis_db, tmp_path, reads, code):
+    size = 12_000_000  # more than the system takes for a reader who does not read
+    redis_db.command("HSET", f"1Wsp:2Dest:user:email:{VALUE}", "m", json.dumps({"t": "x" * size}))
+    with started(tmp_path, redis_db.address, f'drainTimeout = "{10 if reads else 1}s"') as process:
+        until(lambda: process.readiness() == 200, message="ready")
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            host, _, port = process.listen.rpartition(":")
+            slow.connect((host, int(port)))
+            slow.settimeout(PATIENCE)
+            answers = send(slow)
+            assert slow.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+            process.child.send_signal(signal.SIGTERM)
+            until(lambda: process.readiness() == 503, message="unready")
+            if reads:
+                assert answers.next()[0] == 200
+            assert process.child.wait(PATIENCE) == code
+        assert cut_short(process) == [1] * code
+
+
+def cut_short(process: Process) -> list[int]:
+    return [record["answers"] for record in process.records if record["message"] == "answers are cut short"]
 
 
 def test_before_the_drain_it_serves_on_unready_for_the_delay(redis_db, tmp_path):

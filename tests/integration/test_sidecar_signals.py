@@ -16,7 +16,7 @@ class Served:
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def drain(self):
-        pass
+        return True
 
 @contextlib.asynccontextmanager
 async def opening():

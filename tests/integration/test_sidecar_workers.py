@@ -220,7 +220,7 @@ def test_one_that_hangs_is_ended_when_its_time_to_drain_is_over(redis_db, tmp_pa
 
             await asyncio.to_thread(until, ready, PATIENCE, "ready")
             begun._children[1].send_signal(signal.SIGSTOP)
-            await asyncio.wait_for(begun.drain(), PATIENCE / 2)
+            assert not await asyncio.wait_for(begun.drain(), PATIENCE / 2)
             return [begun._children[index].returncode for index in (0, 1)]
 
     assert asyncio.run(scenario()) == [0, -signal.SIGKILL]
