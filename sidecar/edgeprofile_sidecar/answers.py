@@ -40,6 +40,7 @@ __all__ = [
     "UNSUPPORTED_CODING",
     "UNSUPPORTED_TYPE",
     "Answer",
+    "Long",
     "error",
     "failure",
     "long_head",
@@ -62,6 +63,22 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     headers: bytes = b""
     tag: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self.body)
+
+
+class Long(Answer, frozen=True, gc=False):
+    """An answer whose body is ``parts``, one after the other: to join it, or send it at once, would keep others waiting."""
+
+    parts: tuple[bytes, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.parts))
 
 
 def error(status: int, message: str, headers: bytes = b"") -> Answer:
@@ -145,7 +162,7 @@ def failure(reason: EdgeProfileError) -> Answer:
 
 
 def render(answer: Answer, date: bytes, more: bytes = b"", *, bodiless: bool = False) -> bytes:
-    """The whole answer as it goes over the wire.
+    """The whole answer as it goes over the wire, or what goes before the parts of a long one.
 
     Args:
         answer: What to send.
@@ -157,7 +174,7 @@ def render(answer: Answer, date: bytes, more: bytes = b"", *, bodiless: bool = F
         return b"%bDate: %b\r\n%b%b\r\n" % (_LINES[answer.status], date, answer.headers, more)
     return b"%bContent-Type: application/json; charset=utf-8\r\nContent-Length: %d\r\nDate: %b\r\n%b%b\r\n%b" % (
         _LINES[answer.status],
-        len(answer.body),
+        answer.size,
         date,
         answer.headers,
         more,

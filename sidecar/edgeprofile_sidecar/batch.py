@@ -8,14 +8,16 @@ import msgspec
 
 from edgeprofile.projection import Projection
 from edgeprofile_sidecar import members
-from edgeprofile_sidecar.answers import Answer, error
+from edgeprofile_sidecar.answers import Answer, Long, error
 from edgeprofile_sidecar.members import Flawed, FlawedMember, Named, Unreadable
 from edgeprofile_sidecar.selection import NO_BUNDLES, Wanted, projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Asked", "Batch", "Misnamed", "answer", "found", "misnamed", "oversized", "read", "refused"]
+__all__ = ["Asked", "Batch", "Misnamed", "Places", "found", "misnamed", "oversized", "read", "refused"]
+
+_PART = 1 << 18  # bytes that are joined, and sent, in one turn
 
 
 class Misnamed(msgspec.Struct, frozen=True, gc=False):
@@ -81,9 +83,28 @@ def oversized(echo: bytes) -> bytes:
     return refused(echo, _OVERSIZED)
 
 
-def answer(asked: Batch, places: Iterable[bytes]) -> Answer:
-    """The answer around all places."""
-    return Answer(200, b'{"entity":%b,"results":[%b]}' % (asked.echo, b",".join(places)))
+class Places:
+    """The answer to a batch as it grows by one place after the other."""
+
+    def __init__(self, asked: Batch) -> None:
+        self._parts = [b'{"entity":%b,"results":[' % asked.echo]
+        self._new: list[bytes] = []
+        self._size = 0
+
+    def add(self, place: bytes) -> None:
+        """The next one."""
+        self._new.append(place)
+        self._size += len(place)
+        if self._size >= _PART:
+            self._parts.append(b",".join(self._new))
+            self._new, self._size = [b""], 0  # the next part begins with a comma
+
+    def answer(self) -> Answer:
+        """The answer around all of them."""
+        *parts, last = *self._parts, b",".join(self._new) + b"]}"
+        if len(parts) == 1:
+            return Answer(200, parts[0] + last)
+        return Long(200, b"", parts=(*parts, last))
 
 
 def misnamed(flaw: Misnamed) -> bytes:

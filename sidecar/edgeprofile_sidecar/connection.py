@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,7 @@ from edgeprofile_sidecar.readers import Reader
 from edgeprofile_sidecar.upgrades import Upgrades
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -46,11 +47,14 @@ _log = logging.getLogger(__name__)
 
 
 class Reply(web.StreamResponse):
-    """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write."""
+    """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write.
 
-    def __init__(self, wire: bytes, status: int, *, close: bool) -> None:
+    Where more ``parts`` follow, each is sent, and its memory given back, when what is before it is read.
+    """
+
+    def __init__(self, wire: bytes, status: int, *, close: bool, parts: Iterable[bytes] = ()) -> None:
         super().__init__(status=status)
-        self._wire = wire
+        self._parts = deque((wire, *parts))
         self._close = close
         self._writer: AbstractStreamWriter | None = None
         self._connection: Connection | None = None
@@ -70,7 +74,10 @@ class Reply(web.StreamResponse):
         """Send the answer, once."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            await writer.write_eof(self._wire + data)
+            while len(self._parts) > 1:
+                await writer.write(self._parts.popleft())
+                await asyncio.sleep(0)
+            await writer.write_eof(self._parts.popleft() + data)
             if self._connection is not None and not self._close:
                 self._connection.answered += 1
 

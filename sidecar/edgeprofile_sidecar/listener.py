@@ -17,7 +17,7 @@ from aiohttp import HttpVersion11
 from aiohttp.hdrs import ORIGIN
 
 from edgeprofile_sidecar import answers, openapi, targets
-from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, render
+from edgeprofile_sidecar.answers import CLOSE, KEEP_ALIVE, Long, render
 from edgeprofile_sidecar.connection import Reply, Server
 from edgeprofile_sidecar.cors import Cors
 from edgeprofile_sidecar.deadlines import Deadlines
@@ -168,7 +168,7 @@ class Listener:
         method = request.method if request.method in _METHODS else "other"
         self._counters.answered(route.path, method, answer.status, seconds)
         if self._config.access_log:
-            facts = {"route": route.path, "method": method, "status": answer.status, "bytes": len(answer.body)}
+            facts = {"route": route.path, "method": method, "status": answer.status, "bytes": answer.size}
             _access.info("request", extra={**facts, "seconds": round(seconds, 6)})
 
     def _reply(self, request: web.BaseRequest, answer: Answer, identity: bytes, *, close: bool) -> Reply:
@@ -178,7 +178,7 @@ class Listener:
         if self._cors is not None:
             more += self._cors.headers(request.headers.get(ORIGIN))
         wire = render(answer, self.server.date(), identity + more, bodiless=request.method == "HEAD")
-        return Reply(wire, answer.status, close=close)
+        return Reply(wire, answer.status, close=close, parts=answer.parts if isinstance(answer, Long) else ())
 
 
 def _worded(answer: Answer, request: web.BaseRequest) -> Answer:

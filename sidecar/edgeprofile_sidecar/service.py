@@ -292,7 +292,7 @@ class Service:
         refusals = [self._failed(each, asked.destination) for each in outcomes if isinstance(each, EdgeProfileError)]
         if named and refusals.count(UNAVAILABLE) == len(named):
             return UNAVAILABLE
-        return batch.answer(asked, await _places(asked, dict(zip(named, outcomes, strict=True)), self._largest))
+        return await _answers(asked, dict(zip(named, outcomes, strict=True)), self._largest)
 
     async def delete(self, body: bytes, grant: Grant) -> Answer:
         """Delete what a body asks to delete, and write down whose token asked for it."""
@@ -360,13 +360,13 @@ def _projected(projection: Projection | None, data: bytes) -> bytes:
     return data if projection is None else projection.encoded(data)
 
 
-async def _places(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) -> list[bytes]:
-    """The parts of a batch's answer, together of at most ``room`` bytes and a message for each that finds no place.
+async def _answers(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) -> Answer:
+    """The answer to a batch, of at most ``room`` bytes and a message for each that finds no place.
 
     An id that is asked for twice is answered with the same bytes.
     """
     made: dict[Named | batch.Misnamed, bytes] = {}
-    places: list[bytes] = []
+    places = batch.Places(asked)
     work = 0
     for count, each in enumerate(asked.ids, 1):
         place = made.get(each)
@@ -374,15 +374,16 @@ async def _places(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) -
             place = _place(asked, each, outcomes, room)
             work += _work(each, outcomes)
         if place is None or len(place) > room:
-            places.append(batch.oversized(each.echo))
+            places.add(batch.oversized(each.echo))
         else:
             made[each] = place
-            places.append(place)
+            places.add(place)
             room -= len(place)
+            work += len(place)
         if count % _TURN == 0 or work >= _TURN_BYTES:
             work = 0
             await asyncio.sleep(0)
-    return places
+    return places.answer()
 
 
 def _work(each: Named | batch.Misnamed, outcomes: Mapping[Named, _Outcome]) -> int:

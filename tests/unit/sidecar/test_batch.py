@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeprofile_sidecar.answers import error
-from edgeprofile_sidecar.batch import Batch, Misnamed, answer, found, misnamed, read, refused
+from edgeprofile_sidecar.answers import Answer, Long, error, render
+from edgeprofile_sidecar.batch import Batch, Misnamed, Places, found, misnamed, read, refused
 from edgeprofile_sidecar.members import Flawed, Named, Unreadable
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -66,12 +66,32 @@ def test_what_is_no_object_is_unreadable(sent):
     assert isinstance(read(sent, 3), Unreadable)
 
 
+def answer(asked: Batch, places: list[bytes]) -> Answer:
+    made = Places(asked)
+    for place in places:
+        made.add(place)
+    return made.answer()
+
+
 def test_the_answer():
     asked = Batch("2Dest", "user", b'"\\u0075ser"', ())
     flaw = Misnamed(b"7", "no id")
     made = answer(asked, [found(b"{}", b'{"m":1}', found=True), refused(b"1", error(502, "odd")), misnamed(flaw)])
     assert made.status == 200
+    assert not isinstance(made, Long)
     assert made.body == (
         b'{"entity":"\\u0075ser","results":[{"id":{},"found":true,"data":{"m":1}},'
         b'{"id":1,"status":502,"error":"odd"},{"id":7,"status":400,"error":"no id"}]}'
     )
+
+
+@pytest.mark.parametrize(
+    "sizes", [[300_000], [1, 300_000], [300_000, 1, 1], [1_000] * 600, [300_000] * 3, [10, 600_000] * 2]
+)
+def test_a_long_answer_is_in_parts(sizes):
+    places = [b'"%b"' % (b"x" * size) for size in sizes]
+    made = answer(Batch("2Dest", "user", b'"user"', ()), places)
+    assert isinstance(made, Long)
+    assert b"".join(made.parts) == b'{"entity":"user","results":[%b]}' % b",".join(places)
+    assert max(map(len, made.parts)) <= (1 << 18) + max(sizes)
+    assert b"\r\nContent-Length: %d\r\n" % sum(map(len, made.parts)) in render(made, b"")

@@ -10,7 +10,7 @@ import pytest
 
 from edgeprofile.config import SidecarConfig
 from edgeprofile_sidecar.activation import Question
-from edgeprofile_sidecar.answers import Answer
+from edgeprofile_sidecar.answers import Answer, Long
 from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.listener import Listener
 
@@ -174,7 +174,8 @@ class Slow(Deaf):
 
     def write(self, data: Any) -> None:
         super().write(data)
-        self.to.pause_writing()
+        if not self.to.writing_paused:
+            self.to.pause_writing()
 
     def read(self) -> None:
         self.reads = True
@@ -207,3 +208,48 @@ def test_what_comes_behind_an_answer_has_its_time_when_that_is_read(sent, then):
     answered, refused = asyncio.run(scenario())
     assert answered == (2 if sent != b"P" else 1)
     assert refused == then
+
+
+PARTS = (b"[" + b"x" * 100_000, b"y" * 100_000, b"]")
+
+
+class Wordy(Readable):
+    """A service whose batches are long."""
+
+    async def batch(self, _: bytes, __: Any) -> Answer:
+        return Long(200, b"", parts=PARTS)
+
+
+def batch() -> bytes:
+    return post(b"{}  ").replace(b"/v1/activation", b"/v2/activation/batch")
+
+
+def test_a_long_answer_is_one_answer():
+    async def scenario() -> bytes:
+        return await ask(Listener(Wordy(), SidecarConfig(), Counters()), batch())
+
+    answer = asyncio.run(scenario())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == b"".join(PARTS)
+
+
+def test_of_a_long_answer_only_what_is_read_is_followed_by_more():
+    async def scenario() -> list[int]:
+        listener = Listener(Wordy(), SidecarConfig(), Counters())
+        transport = Slow()
+        transport.to = connection = listener.server()
+        connection.connection_made(transport)
+        connection.data_received(batch())
+        sent = []
+        for _ in range(4):
+            for _ in range(10):
+                await asyncio.sleep(0)
+            sent.append(transport.received.count(b"x") + transport.received.count(b"y"))
+            if connection._paused:
+                connection.resume_writing()
+        connection.connection_lost(None)
+        return sent
+
+    sent = asyncio.run(scenario())
+    assert [each // 100_000 for each in sent] == [1, 2, 2, 2]
