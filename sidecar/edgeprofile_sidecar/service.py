@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -365,6 +366,7 @@ async def _answers(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) 
 
     An id that is asked for twice is answered with the same bytes.
     """
+    wanted = Counter(asked.ids)
     made: dict[Named | batch.Misnamed, bytes] = {}
     places = batch.Places(asked)
     work = 0
@@ -376,7 +378,8 @@ async def _answers(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) 
         if place is None or len(place) > room:
             places.add(batch.oversized(each.echo))
         else:
-            made[each] = place
+            if wanted[each] > 1:
+                made[each] = place
             places.add(place)
             room -= len(place)
             work += len(place)

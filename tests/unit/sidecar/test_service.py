@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import tracemalloc
 import weakref
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -338,6 +339,22 @@ def test_an_id_that_is_asked_for_twice_is_fetched_and_built_once():
     assert source.fetched == [("2Dest", "user", "email", "a"), ("2Dest", "user", "email", "b")]
     first, _, *same = json.loads(answer.body)["results"]
     assert same == [first, first]
+
+
+def test_a_batch_takes_no_more_memory_than_its_answer():
+    source = Source({("2Dest", "user", "email", str(each)): b'{"m":"%b"}' % (b"x" * 300_000) for each in range(20)})
+    batch = service(source).batch(asking_for(*map(str, range(20))), grant())
+
+    async def scenario() -> tuple[int, int]:
+        tracemalloc.start()
+        answer = await batch
+        return answer.size, tracemalloc.get_traced_memory()[1]
+
+    try:
+        size, most = asyncio.run(scenario())
+    finally:
+        tracemalloc.stop()
+    assert most < 1.3 * size
 
 
 @pytest.mark.parametrize(
