@@ -188,6 +188,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
         max_batch: Ids that one batch or one delete may name.
         max_batch_bytes: Largest request body of a batch or a delete.
         max_answer_bytes: Largest answer to a batch; ids that find no place in it get an error in theirs.
+        max_unread_bytes: Memory that answers may take until they are read, all together; a large one beyond it is a 503.
         max_header_bytes: Largest request line, and largest single header.
         max_streams: Changes streams that may be open at one time.
         stream_heartbeat: How often a changes stream says that it is alive.
@@ -224,6 +225,7 @@ class SidecarConfig(Section, frozen=True, kw_only=True):
     max_batch: Count = 1_000
     max_batch_bytes: Size = 1 << 20
     max_answer_bytes: Size = 64 << 20
+    max_unread_bytes: Size = 128 << 20
     max_header_bytes: Size = 16 << 10
     max_streams: Count = 1_000
     stream_heartbeat: Duration = 15.0

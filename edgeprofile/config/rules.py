@@ -55,6 +55,7 @@ def check(config: Config) -> None:
         _bundles(config),
         _listeners(config.sidecar),
         _origins(config.sidecar),
+        _answers(config),
         _sync(config),
     )
     for option, message in chain.from_iterable(parts):
@@ -187,6 +188,14 @@ def _listeners(sidecar: SidecarConfig) -> Iterator[Complaint]:
             yield f"sidecar.{option}", "needs certificate, the certificate of this sidecar"
     if sidecar.warm_before_ready and not sidecar.warm_file:
         yield "sidecar.warmBeforeReady", "needs warmFile: without it nobody knows what to fetch"
+
+
+def _answers(config: Config) -> Iterator[Complaint]:
+    sidecar = config.sidecar
+    most = max(sidecar.max_answer_bytes, config.limits.max_reply_bytes)
+    if sidecar.max_unread_bytes < most:
+        message = f'"{format_size(sidecar.max_unread_bytes)}" has no room for one answer: maxAnswerBytes and'
+        yield "sidecar.maxUnreadBytes", f'{message} limits.maxReplyBytes allow "{format_size(most)}"'
 
 
 def _sync(config: Config) -> Iterator[Complaint]:

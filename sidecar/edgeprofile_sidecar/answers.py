@@ -33,6 +33,7 @@ __all__ = [
     "KEEP_ALIVE",
     "MALFORMED",
     "NO_GOOD_TOKEN",
+    "NO_ROOM",
     "NO_SUCH_ROUTE",
     "TOO_SLOW",
     "UNAUTHORIZED",
@@ -106,6 +107,7 @@ DELETE_FAILED: Final = Answer(500, b'{"message":"Internal server error"}')
 BUSY: Final = error(503, "The sidecar has as many requests as it takes at one time", b"Retry-After: 1\r\n")
 DEADLINE: Final = error(504, "The answer took longer than this sidecar waits")
 UNAVAILABLE: Final = error(503, "Profiles cannot be read at the moment", b"Retry-After: 1\r\n")
+NO_ROOM: Final = error(503, "Other answers wait to be read, and leave no room for this one", b"Retry-After: 1\r\n")
 
 _UNUSABLE: Final = error(502, "What Redis holds for this id is no profile that can be served")
 

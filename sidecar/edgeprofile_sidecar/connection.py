@@ -222,10 +222,14 @@ class Connection(web.RequestHandler):
         await super().shutdown(timeout)
 
     @property
+    def unread(self) -> int:
+        """Bytes of answers that the other side has not read."""
+        return self._reader.transport.get_write_buffer_size()
+
+    @property
     def owes(self) -> bool:
         """Whether a request is being answered, or answers are not read to their end."""
-        answering = self._request_in_progress or self._asking is not None
-        return answering or self._reader.transport.get_write_buffer_size() > 0
+        return self._request_in_progress or self._asking is not None or self.unread > 0
 
     def _at_rest(self) -> bool:
         """Whether aiohttp has answered all that it was given, and the answers are read.
@@ -390,6 +394,10 @@ class Server(web.Server):
         elif connection.is_late(now, self._config.header_timeout):
             self._counters.closed["slow request"] += 1
             connection.refuse(TOO_SLOW)
+
+    def unread(self) -> int:
+        """Bytes of answers that the other sides of all connections have not read."""
+        return sum(each.unread for each in self.connections if isinstance(each, Connection))
 
     async def drain(self, seconds: float) -> int:
         """End all connections once they owe nothing, which may take so long; how many still do then."""

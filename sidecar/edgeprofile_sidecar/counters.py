@@ -54,6 +54,8 @@ class Counters:
         self.in_flight = 0
         self.connections = 0
         self.streams = 0
+        self.unread = 0
+        self.no_room = 0
 
     @property
     def requests(self) -> dict[tuple[str, str, int], int]:

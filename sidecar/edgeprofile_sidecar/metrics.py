@@ -178,6 +178,12 @@ def _http(counters: Counters) -> Iterator[Metric]:
     yield GaugeMetricFamily("edgeprofile_http_requests_in_flight", "Requests under way", value=counters.in_flight)
     yield GaugeMetricFamily("edgeprofile_http_connections", "Connections open", value=counters.connections)
     yield GaugeMetricFamily("edgeprofile_http_streams", "Changes streams among them", value=counters.streams)
+    yield GaugeMetricFamily(
+        "edgeprofile_http_unread_bytes", "Memory of answers that are not read, or still made", value=counters.unread
+    )
+    yield CounterMetricFamily(
+        "edgeprofile_http_no_room", "Large answers refused for want of that memory", value=counters.no_room
+    )
 
 
 def _files(files: Sequence[Followed[Any]]) -> Iterator[Metric]:

@@ -12,10 +12,19 @@ import msgspec
 
 from edgeprofile import EdgeProfileError, InvalidIdentity, ServiceError
 from edgeprofile_sidecar import activation, batch, deletion, freshness, targets
-from edgeprofile_sidecar.answers import DELETE_FAILED, NO_GOOD_TOKEN, UNAUTHORIZED, UNAVAILABLE, Answer, failure
+from edgeprofile_sidecar.answers import (
+    DELETE_FAILED,
+    NO_GOOD_TOKEN,
+    NO_ROOM,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    Answer,
+    failure,
+)
 from edgeprofile_sidecar.logs import Seldom
 from edgeprofile_sidecar.members import Named
 from edgeprofile_sidecar.recent import Recent
+from edgeprofile_sidecar.room import LARGE, Room
 from edgeprofile_sidecar.selection import NO_BUNDLES
 from edgeprofile_sidecar.tokens import Denial
 
@@ -152,7 +161,7 @@ class Service:
         destinations: Collection[str],
         counters: Counters,
         max_batch: int = 1_000,
-        max_answer: int = 64 << 20,
+        room: Room | None = None,
         bundles: Mapping[str, Projection] = NO_BUNDLES,
         reads: Reads | None = None,
     ) -> None:
@@ -162,7 +171,7 @@ class Service:
         self._destinations = destinations
         self._counters = counters
         self._most = max_batch
-        self._largest = max_answer
+        self._room = room or Room(counters)
         self._bundles = bundles
         self._recent = Recent[bytes, activation.Asked](_REMEMBERED)
         self._lately = Recent[bytes, _Lately](_KEPT)
@@ -192,7 +201,8 @@ class Service:
     def at_once(self, authorization: str, body: bytes) -> Answer | Question | None:
         """The answer where the profile is in memory, otherwise the question to `fetch`; `None` is left to `ask`.
 
-        It counts nothing and refuses nobody: whatever may not be answered is asked again, and counted then.
+        It counts nothing and refuses nobody, but for want of room: whatever may not be answered is asked again, and counted
+        then.
         """
         asked = self._recent.get(body) or self._read(body)
         if not isinstance(asked, activation.Question):
@@ -274,7 +284,7 @@ class Service:
             self._counters.lookups["error"] += 1
             return self._failed(reason, question.destination)
         self._counters.lookups[_outcome(found)] += 1
-        return _answer(question, found, time.perf_counter() - begun)
+        return self._fitting(_answer(question, found, time.perf_counter() - begun))
 
     async def batch(self, body: bytes, grant: Grant) -> Answer:
         """The answer to a batch."""
@@ -293,7 +303,7 @@ class Service:
         refusals = [self._failed(each, asked.destination) for each in outcomes if isinstance(each, EdgeProfileError)]
         if named and refusals.count(UNAVAILABLE) == len(named):
             return UNAVAILABLE
-        return await _answers(asked, dict(zip(named, outcomes, strict=True)), self._largest)
+        return await _answers(asked, dict(zip(named, outcomes, strict=True)), self._room)
 
     async def delete(self, body: bytes, grant: Grant) -> Answer:
         """Delete what a body asks to delete, and write down whose token asked for it."""
@@ -323,7 +333,7 @@ class Service:
         """The answer from memory: within a second it is the same for the same data."""
         self._counters.lookups["hit" if found.found else "negative"] += 1
         if question.projection is not None:
-            return _answer(question, found)
+            return self._fitting(_answer(question, found))
         age = int(found.age)
         lately = self._lately.get(question.head)
         if lately is not None and lately.data is found.json and lately.age == age:
@@ -331,7 +341,12 @@ class Service:
         made = _answer(question, found)
         if len(found.json) <= _LARGEST_KEPT:
             self._lately.put(question.head, _Lately(found.json, age, made))
-        return made
+            return made
+        return self._fitting(made)
+
+    def _fitting(self, answer: Answer) -> Answer:
+        """The answer, unless it is a large one and there is no room for it."""
+        return answer if len(answer.body) <= LARGE or self._room.sends(len(answer.body)) else NO_ROOM
 
     def _failed(self, reason: EdgeProfileError, destination: str) -> Answer:
         """What a lookup's error is to the caller; the log is told now and then."""
@@ -361,28 +376,33 @@ def _projected(projection: Projection | None, data: bytes) -> bytes:
     return data if projection is None else projection.encoded(data)
 
 
-async def _answers(asked: Batch, outcomes: Mapping[Named, _Outcome], room: int) -> Answer:
-    """The answer to a batch, of at most ``room`` bytes and a message for each that finds no place.
+async def _answers(asked: Batch, outcomes: Mapping[Named, _Outcome], room: Room) -> Answer:
+    """The answer to a batch, of at most ``room.largest`` bytes and a message for each that finds no place.
 
     An id that is asked for twice is answered with the same bytes.
     """
     wanted = Counter(asked.ids)
     made: dict[Named | batch.Misnamed, bytes] = {}
     places = batch.Places(asked)
-    work = 0
+    left, new, work = room.largest, 0, 0
     for count, each in enumerate(asked.ids, 1):
         place = made.get(each)
         if place is None:
-            place = _place(asked, each, outcomes, room)
+            place = _place(asked, each, outcomes, left)
             work += _work(each, outcomes)
-        if place is None or len(place) > room:
-            places.add(batch.oversized(each.echo))
+        if place is None or len(place) > left:
+            place = batch.oversized(each.echo)
         else:
             if wanted[each] > 1:
                 made[each] = place
-            places.add(place)
-            room -= len(place)
-            work += len(place)
+            left -= len(place)
+        new += len(place)
+        if new > LARGE:
+            if not room.makes(new):
+                return NO_ROOM
+            new = 0
+        places.add(place)
+        work += len(place)
         if count % _TURN == 0 or work >= _TURN_BYTES:
             work = 0
             await asyncio.sleep(0)

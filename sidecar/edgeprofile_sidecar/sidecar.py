@@ -22,6 +22,7 @@ from edgeprofile_sidecar.history import History
 from edgeprofile_sidecar.listener import Listener
 from edgeprofile_sidecar.offline import Everybody, OfflineFile
 from edgeprofile_sidecar.reloads import Reloads
+from edgeprofile_sidecar.room import Room
 from edgeprofile_sidecar.secured import Secured
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.sockets import bind
@@ -165,11 +166,15 @@ class Sidecar:
 
     def _listening(self, tokens: TokenSource) -> Listener:
         bundles = {name: bundle.projection() for name, bundle in self._config.bundles.items()}
-        bounds = self._settings.max_batch, self._settings.max_answer_bytes
+        settings = self._settings
+        self._room = Room(self._counters, settings.max_answer_bytes, settings.max_unread_bytes)
         tracing = self._tracing()
         reads = tracing.reads(self._clients.encoded) if tracing else self._clients.encoded
+        bounds = settings.max_batch, self._room
         service = Service(self._clients, tokens, self._clients, self._counters, *bounds, bundles, reads)
-        return Listener(service, self._settings, self._counters, tracing)
+        listener = Listener(service, settings, self._counters, tracing)
+        self._room.unread = listener.server.unread
+        return listener
 
     def _tracing(self) -> Tracing | None:
         if not self._settings.traces:
@@ -226,6 +231,7 @@ class Sidecar:
 
     async def _expire(self) -> None:
         self._listener.server.expire()
+        self._room.look()
         self._health.look()
 
     async def _end_late(self) -> None:

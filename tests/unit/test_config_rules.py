@@ -71,6 +71,19 @@ def test_some_options_are_more_than_zero(section, option):
         Config(destinations=(destination(),), **{name: section})
 
 
+@pytest.mark.parametrize(
+    ("sections", "largest"),
+    [
+        ({"sidecar": SidecarConfig(max_unread_bytes=1 << 20)}, "64MiB"),
+        ({"sidecar": SidecarConfig(max_unread_bytes=1 << 30), "limits": LimitsConfig(max_reply_bytes=2 << 30)}, "2GiB"),
+    ],
+)
+def test_there_is_room_for_one_answer_at_least(sections, largest):
+    message = rf'^sidecar\.maxUnreadBytes: ".*" has no room for one answer: .* allow "{largest}"'
+    with pytest.raises(ConfigurationError, match=message):
+        Config(destinations=(destination(),), **sections)
+
+
 def test_there_is_a_destination():
     with pytest.raises(ConfigurationError, match=r'^destinations: there is none of type "REDIS"'):
         Config(destinations=())

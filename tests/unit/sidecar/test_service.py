@@ -25,6 +25,7 @@ from edgeprofile_sidecar.answers import (
 )
 from edgeprofile_sidecar.counters import Counters
 from edgeprofile_sidecar.freshness import tag
+from edgeprofile_sidecar.room import Room
 from edgeprofile_sidecar.service import Service
 from edgeprofile_sidecar.tokens import Grant, Tokens
 from tests.support.sidecar import token
@@ -318,7 +319,10 @@ def asking_for(*values: str) -> bytes:
 
 
 def bounded(source: Source, most: int) -> Service:
-    return Service(source, SimpleNamespace(current=Tokens()), frozenset({"2Dest"}), Counters(), 1_000, most)
+    counters = Counters()
+    return Service(
+        source, SimpleNamespace(current=Tokens()), frozenset({"2Dest"}), counters, 1_000, Room(counters, most)
+    )
 
 
 def test_ids_that_find_no_place_in_a_batch_get_an_error_in_theirs():
@@ -331,6 +335,26 @@ def test_ids_that_find_no_place_in_a_batch_get_an_error_in_theirs():
     assert [place["id"]["value"] for place in places] == ["a", "b", "c", "small", "a"]
     assert "maxAnswerBytes" in places[2]["error"]
     assert len(answer.body) < 2_300 + 500
+
+
+def test_a_large_answer_finds_no_room_where_others_are_unread_and_a_small_one_does():
+    large, counters = b'{"m":"%b"}' % (b"x" * 70_000), Counters()
+    source = Source({("2Dest", "user", "email", each): large for each in ("ada@example.com", "a", "b")}, large)
+    source.memory["2Dest", "user", "email", "small"] = b"{}"
+    room = Room(counters, 1 << 20, 100_000)
+    tokens = SimpleNamespace(current=Tokens([token("all")]))
+    made = Service(source, tokens, frozenset({"2Dest"}), counters, 1_000, room)
+
+    async def scenario() -> list[int]:
+        singles = made.ask(BODY, grant()), made.at_once("Bearer all", BODY), await made.fetch(QUESTION)
+        batches = [await asyncio.create_task(made.batch(asking_for(*ids), grant())) for ids in ("a", "ab", ("small",))]
+        return [each.status for each in (*singles, *batches)]
+
+    assert asyncio.run(scenario()) == [200, 200, 200, 200, 503, 200]
+    room.unread = lambda: 50_000
+    room.look()
+    assert asyncio.run(scenario()) == [503, 503, 503, 503, 503, 200]
+    assert counters.no_room == 6
 
 
 def test_an_id_that_is_asked_for_twice_is_fetched_and_built_once():
