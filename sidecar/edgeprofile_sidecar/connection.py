@@ -28,12 +28,12 @@ from edgeprofile_sidecar.readers import Reader
 from edgeprofile_sidecar.upgrades import Upgrades
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp.abc import AbstractStreamWriter
 
     from edgeprofile.config import SidecarConfig
-    from edgeprofile_sidecar.answers import Answer
+    from edgeprofile_sidecar.answers import Answer, Long
     from edgeprofile_sidecar.counters import Counters
     from edgeprofile_sidecar.lane import Asked, Lane
 
@@ -49,12 +49,13 @@ _log = logging.getLogger(__name__)
 class Reply(web.StreamResponse):
     """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write.
 
-    Where more ``parts`` follow, each is sent, and its memory given back, when what is before it is read.
+    Where ``more`` follows, each part of that is sent, and its memory given back, when what is before it is read.
     """
 
-    def __init__(self, wire: bytes, status: int, *, close: bool, parts: Iterable[bytes] = ()) -> None:
+    def __init__(self, wire: bytes, status: int, *, close: bool, more: Long | None = None) -> None:
         super().__init__(status=status)
-        self._parts = deque((wire, *parts))
+        self._parts = deque((wire, *more.parts) if more else (wire,))
+        self._sent = more.sent if more else int
         self._close = close
         self._writer: AbstractStreamWriter | None = None
         self._connection: Connection | None = None
@@ -75,7 +76,9 @@ class Reply(web.StreamResponse):
         if self._writer is not None:
             writer, self._writer = self._writer, None
             while len(self._parts) > 1:
-                await writer.write(self._parts.popleft())
+                part = self._parts.popleft()
+                await writer.write(part)
+                self._sent(len(part))
                 await asyncio.sleep(0)
             await writer.write_eof(self._parts.popleft() + data)
             if self._connection is not None and not self._close:

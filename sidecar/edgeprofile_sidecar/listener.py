@@ -178,7 +178,7 @@ class Listener:
         if self._cors is not None:
             more += self._cors.headers(request.headers.get(ORIGIN))
         wire = render(answer, self.server.date(), identity + more, bodiless=request.method == "HEAD")
-        return Reply(wire, answer.status, close=close, parts=answer.parts if isinstance(answer, Long) else ())
+        return Reply(wire, answer.status, close=close, more=answer if isinstance(answer, Long) else None)
 
 
 def _worded(answer: Answer, request: web.BaseRequest) -> Answer:

@@ -44,7 +44,10 @@ class Room:
         return fits
 
     def makes(self, size: int) -> bool:
-        """Whether there is room for so much more of what the running task makes and sends; it is taken until that ends."""
+        """Whether there is room for so much more of what the running task makes.
+
+        It is taken until the task gives it back, or ends.
+        """
         task = cast("asyncio.Task[object]", asyncio.current_task())
         if not self._fits(size):
             self._made.pop(task, None)
@@ -53,6 +56,12 @@ class Room:
             task.add_done_callback(lambda done: self._made.pop(done, None))
         self._made[task] = self._made.get(task, 0) + size
         return True
+
+    def gives(self, size: int) -> None:
+        """The running task has sent so much of what it made."""
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        if task in self._made:
+            self._made[task] = max(0, self._made[task] - size)
 
     @property
     def _taken(self) -> int:

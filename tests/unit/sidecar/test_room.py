@@ -52,3 +52,17 @@ def test_what_a_task_makes_is_taken_until_it_ends_or_is_refused():
         return found
 
     assert asyncio.run(scenario()) == [True, False, True]
+
+
+def test_what_a_task_gives_back_is_there_for_others():
+    async def scenario() -> list[bool]:
+        made, counters = room([0])
+        found = [made.makes(80), made.sends(30)]
+        made.gives(10)
+        found.append(made.sends(30))
+        made.gives(100)
+        made.look()
+        assert counters.unread == 0
+        return found
+
+    assert asyncio.run(scenario()) == [True, False, True]
