@@ -24,7 +24,7 @@ from edgeprofile_sidecar.answers import (
 from edgeprofile_sidecar.dates import HttpDate
 from edgeprofile_sidecar.lane import Rest
 from edgeprofile_sidecar.logs import origin
-from edgeprofile_sidecar.readers import Reader
+from edgeprofile_sidecar.readers import PIECE, Reader, pieces
 from edgeprofile_sidecar.upgrades import Upgrades
 
 if TYPE_CHECKING:
@@ -47,14 +47,16 @@ _log = logging.getLogger(__name__)
 
 
 class Reply(web.StreamResponse):
-    """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write.
+    """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write unless it is large.
 
-    Where ``more`` follows, each part of that is sent, and its memory given back, when what is before it is read.
+    Each further part, of ``more`` too, is sent, and its memory given back, when what is before it is read.
     """
 
     def __init__(self, wire: bytes, status: int, *, close: bool, more: Long | None = None) -> None:
         super().__init__(status=status)
-        self._parts = deque((wire, *more.parts) if more else (wire,))
+        self._parts = deque(pieces(wire))
+        for part in more.parts if more else ():
+            self._parts += pieces(part)
         self._sent = more.sent if more else int
         self._close = close
         self._writer: AbstractStreamWriter | None = None
@@ -80,7 +82,7 @@ class Reply(web.StreamResponse):
                 await writer.write(part)
                 self._sent(len(part))
                 await asyncio.sleep(0)
-            await writer.write_eof(self._parts.popleft() + data)
+            await writer.write_eof(bytes(self._parts.popleft()) + data)
             if self._connection is not None and not self._close:
                 self._connection.answered += 1
 
@@ -190,9 +192,16 @@ class Connection(web.RequestHandler):
     def _answered(self, answers: bytes) -> None:
         """What has arrived is answered, and the time without a request begins anew."""
         self._arriving_since = 0.0
-        if self.transport is not None:
+        if len(answers) > PIECE:
+            self._write_large(answers)
+        elif self.transport is not None:
             self.transport.write(answers)
         self._next_keepalive_close_time = self._server.clock() + self._keepalive_timeout
+
+    def _write_large(self, answers: bytes) -> None:
+        for each in pieces(answers):
+            if self.transport is not None:
+                self.transport.write(each)
 
     async def _ask(self, lane: Lane, asked: Asked) -> None:
         """Fetch and send an answer; then go on with what has come meanwhile."""

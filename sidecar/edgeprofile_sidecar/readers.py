@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
-__all__ = ["Reader"]
+__all__ = ["PIECE", "Reader", "pieces"]
+
+PIECE: Final = 1 << 18
+"""Bytes to write at once, at most.
+
+TLS encrypts all that one write brings, and hands it down to where nobody sees any more that it is unread. Of many
+writes it keeps back, in sight, what comes when enough of that waits.
+"""
+
+
+def pieces(data: bytes) -> Sequence[bytes | memoryview]:
+    """What to write one after the other."""
+    if len(data) <= PIECE:
+        return (data,)
+    view = memoryview(data)
+    return [view[start : start + PIECE] for start in range(0, len(data), PIECE)]
 
 
 class Reader:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgeprofile.config import Config, SidecarConfig
+from tests.support.certificates import Certificates
 from tests.support.servers import Flavour, Server
 from tests.support.sidecar import Answers, Response, RunningSidecar, configuration, running, token
 from tests.support.wait import until
@@ -145,6 +146,25 @@ def test_who_does_not_read_is_cut_off(config, redis_db):
         )
         until(lambda: sidecar.metric("edgeprofile_http_connections") == 0, message="it is gone")
         assert sidecar.ask(ASKED, TOKEN).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v2/activation", "/v2/profiles/user/email/ada@example.com"])
+def test_who_does_not_read_over_tls_is_cut_off(config, redis_db, tmp_path, path):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 12_000_000}))
+    certificates = Certificates(tmp_path)
+    names = {"certificate": str(certificates.server.certificate), "certificateKey": str(certificates.server.key)}
+    listen = ["127.0.0.1:0", "tls:127.0.0.1:0"]
+    with running(config(writeTimeout="500ms", listen=listen, **names)) as sidecar, socket.socket() as plain:
+        sidecar.settle(ASKED, TOKEN)
+        host, _, port = sidecar.sidecar.addresses.listen[1].removeprefix("tls:").rpartition(":")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect((host, int(port)))
+        with certificates.trusting().wrap_socket(plain, server_hostname="127.0.0.1") as deaf:
+            deaf.sendall(raw(ASKED, "POST" if path == "/v2/activation" else "GET", path))
+            until(
+                lambda: sidecar.metric("edgeprofile_http_closed_total", reason="slow reader") == 1,
+                message="it is cut off",
+            )
 
 
 def test_who_goes_on_asking_without_reading_is_cut_off(config, redis_db):

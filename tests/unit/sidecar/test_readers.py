@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
-from edgeprofile_sidecar.readers import Reader
+import pytest
+
+from edgeprofile_sidecar.readers import PIECE, Reader, pieces
 
 
 def looked_at(*looks: tuple[float, int]) -> list[float]:
@@ -28,3 +30,10 @@ def test_what_was_read_between_two_looks_begins_it_anew():
     reader.idle(1.0)
     reader.left = 0
     assert (reader.idle(8.0), reader.idle(9.0)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, 3 * PIECE])
+def test_pieces_are_small_and_all_of_it(size):
+    data = bytes(size)
+    assert b"".join(pieces(data)) == data
+    assert max(map(len, pieces(data))) <= PIECE
