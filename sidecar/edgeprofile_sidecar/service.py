@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from edgeprofile import EdgeProfileError, InvalidIdentity, ServiceError
+from edgeprofile import ClosedError, EdgeProfileError, InvalidIdentity, ServiceError
 from edgeprofile_sidecar import activation, batch, deletion, freshness, targets
 from edgeprofile_sidecar.answers import (
     DELETE_FAILED,
@@ -317,7 +317,7 @@ class Service:
         except InvalidIdentity as reason:
             outcome = "refused"
             return failure(reason)
-        except ServiceError as reason:
+        except (ServiceError, ClosedError) as reason:  # closed: by a reload, under this very delete
             self._failed(reason, asked.destination)
             return DELETE_FAILED
         finally:

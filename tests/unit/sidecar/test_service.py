@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgeprofile import EdgeProfileError, EncodedProfile, LookupTimeout, RedisUnavailable, WrongType
+from edgeprofile import ClosedError, EdgeProfileError, EncodedProfile, LookupTimeout, RedisUnavailable, WrongType
 from edgeprofile_sidecar.activation import Question
 from edgeprofile_sidecar.answers import (
     DELETE_FAILED,
@@ -446,7 +446,9 @@ def test_a_batch_of_bad_ids_asks_nobody():
     assert (answer.status, source.fetched) == (200, [])
 
 
-@pytest.mark.parametrize(("outcome", "status"), [(b"", 200), (RedisUnavailable("gone"), 500)])
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(b"", 200), (RedisUnavailable("gone"), 500), (ClosedError("reloaded"), 500)]
+)
 def test_a_delete_is_written_down_whatever_becomes_of_it(caplog, outcome, status):
     caplog.set_level(logging.INFO, "edgeprofile_sidecar.audit")
     answer = asyncio.run(service(Source({}, outcome)).delete(BODY, grant()))
