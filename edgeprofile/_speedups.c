@@ -87,14 +87,14 @@ served(PyObject *entry, double now, Py_ssize_t deadline)
     return Py_NewRef(data);
 }
 
-/* The value of a key in a dict, a new reference; NULL, without an error, if there is none. */
+/* The value of a key in a dict, a new reference. NULL if there is none, without an error where Python's lookups take
+   the error for a miss: a key's own code may raise, or be interrupted by, anything else. */
 static inline PyObject *
 item(PyObject *dict, PyObject *key)
 {
-    if (!PyDict_Check(dict))
-        return NULL;
     PyObject *found = PyDict_GetItemWithError(dict, key);
-    if (found == NULL && PyErr_Occurred())
+    if (found == NULL && PyErr_Occurred()
+        && (PyErr_ExceptionMatches(PyExc_KeyError) || PyErr_ExceptionMatches(PyExc_TypeError)))
         PyErr_Clear();
     return Py_XNewRef(found);
 }
@@ -119,7 +119,8 @@ pick(PyObject *Py_UNUSED(module), PyObject *args)
     for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(row); index++) {
         PyObject *value = Py_NewRef(PySequence_Fast_GET_ITEM(row, index)), *entry = item(entries, value);
         PyObject *data = entry == NULL ? NULL : served(entry, now, deadline);
-        int failed = data == NULL ? PyList_Append(missing, value) : PyDict_SetItem(found, value, data);
+        int failed = data != NULL ? PyDict_SetItem(found, value, data)
+                     : entry == NULL && PyErr_Occurred() ? -1 : PyList_Append(missing, value);
         Py_DECREF(value);
         Py_XDECREF(entry);
         Py_XDECREF(data);
@@ -269,19 +270,22 @@ shortcut_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject 
         goto function;
     PyObject *found = Py_NewRef(self->shelf->entries);
     for (Py_ssize_t level = 0; level < depth && found != NULL; level++)
-        Py_SETREF(found, item(found, args[level]));
-    if (found == NULL)
+        Py_SETREF(found, PyDict_CheckExact(found) ? item(found, args[level]) : NULL);
+    if (found == NULL) {
+        if (PyErr_Occurred())
+            return NULL;
         goto function;
+    }
     PyObject *data = served(found, monotonic(), layout.ready_until);
     Py_DECREF(found);
     if (data == NULL)
         goto function;
     if (model != Py_None && data != Py_None) {
-        PyObject *part = item(data, model);
-        if (part == NULL && !PyUnicode_CheckExact(model)) {
+        if (!PyUnicode_CheckExact(model) || !PyDict_Check(data)) {
             Py_DECREF(data);
             goto function;
         }
+        PyObject *part = item(data, model);
         Py_SETREF(data, part == NULL ? Py_NewRef(Py_None) : part);
     }
     self->shelf->hits++;

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgeprofile import hits, profile
@@ -38,8 +38,21 @@ class Text(str):
     __slots__ = ()
 
 
+class Raising:
+    """A key whose own code raises."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __hash__(self):
+        raise self.error("key")
+
+    def __repr__(self):
+        return "Raising"
+
+
 data = st.sampled_from([PROFILE, PROFILE.json, None])
-ends = st.sampled_from([NEVER, AGES])
+ends = st.sampled_from([NEVER, AGES, AGES, AGES])  # most entries are served, or all else would hardly be tried
 entries = st.builds(
     lambda data, lease, expires, ready, used: Entry(
         "ada", ("d", "user", "email"), data, Lease(lease), expires, 1.0, min(ready, expires), used
@@ -50,8 +63,9 @@ entries = st.builds(
     ends,
     st.sampled_from([None, False, True]),
 )
-values = st.sampled_from(["ada", "bob", Text("ada"), 1, None, [], b"ada"])
-models = st.sampled_from([None, "m", "null", "none such", Text("m"), 1, []])
+keys = st.sampled_from([1, None, [], b"ada"]) | st.builds(Raising, st.sampled_from([KeyError, ZeroDivisionError]))
+values = st.just("ada") | st.sampled_from(["ada", "bob", Text("ada")]) | keys
+models = st.sampled_from([None, "m", "null", "none such", Text("m")]) | keys
 destinations = st.sampled_from([None, None, None, "d", "none such", []])
 kinds = st.sampled_from([None, None, None, dict])
 
@@ -97,11 +111,19 @@ def test_a_bound_lookup_is_the_same(entry, value, named):
     assert here.count() == there.count()
 
 
+@example(
+    Entry(
+        "ada", ("d", "user", "email"), PROFILE.json, Lease(AGES), AGES, 1.0, AGES, None
+    ),  # said to be decoded, and is not
+    ("ada", None, "m", None, None),
+    3,
+    "user",
+)
 @given(
     entries,
     st.tuples(values, destinations, models, kinds, st.sampled_from([None, 0.5])),
     st.integers(1, 5),
-    st.sampled_from(["user", "none such", 1, []]),
+    st.just("user") | st.just("none such") | keys,
 )
 def test_a_lookup_is_the_same_however_its_arguments_are_given(entry, given_args, positional, entity):
     here, there, used, python_used = both(hits_of, entry)
