@@ -351,6 +351,25 @@ shortcut_dealloc(Shortcut *self)
     Py_DECREF(type);
 }
 
+/* As functions do: what is found in a class is bound, and copies and pickles are the same function, by its name. */
+
+static PyObject *
+shortcut_bind(PyObject *self, PyObject *owner, PyObject *Py_UNUSED(type))
+{
+    return owner == NULL || owner == Py_None ? Py_NewRef(self) : PyMethod_New(self, owner);
+}
+
+static PyObject *
+shortcut_reduce(PyObject *self, PyObject *Py_UNUSED(nothing))
+{
+    return PyObject_GetAttrString(self, "__qualname__");
+}
+
+static PyMethodDef shortcut_methods[] = {
+    {"__reduce__", shortcut_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyMemberDef shortcut_members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Shortcut, call), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(Shortcut, attributes), READONLY, NULL},
@@ -370,6 +389,8 @@ static PyType_Slot shortcut_slots[] = {
     {Py_tp_traverse, shortcut_traverse},
     {Py_tp_clear, shortcut_clear},
     {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_descr_get, shortcut_bind},
+    {Py_tp_methods, shortcut_methods},
     {Py_tp_members, shortcut_members},
     {Py_tp_getset, shortcut_getset},
     {0, NULL},
@@ -377,7 +398,9 @@ static PyType_Slot shortcut_slots[] = {
 
 static PyType_Spec shortcut_spec = {
     "edgeprofile._speedups.Shortcut", sizeof(Shortcut), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE, shortcut_slots,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR
+        | Py_TPFLAGS_IMMUTABLETYPE,
+    shortcut_slots,
 };
 
 /* Freezing: decoded members into a read-only dict, whose names all profiles share and which the collector, like all

@@ -4,6 +4,7 @@ import copy
 import gc
 import inspect
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import edgeprofile
 from edgeprofile import hits, profile
 from edgeprofile.core.coherence import Lease
 from edgeprofile.core.entries import Entry
@@ -244,6 +246,20 @@ def test_a_shortcut_looks_like_its_function():
     found = hits.Hits(told, {}, {}).get
     assert found.__name__ == "get"
     assert list(inspect.signature(found).parameters)[:3] == ["entity", "id_type", "value"]
+
+
+def test_a_shortcut_is_copied_and_pickled_as_its_function_is():
+    assert copy.copy(edgeprofile.get) is copy.deepcopy(edgeprofile.get) is edgeprofile.get
+    assert pickle.loads(pickle.dumps(edgeprofile.get)) is edgeprofile.get  # noqa: S301 (written here)
+
+
+def test_a_shortcut_in_a_class_is_bound_as_its_function_is():
+    class Owner:
+        get = hits.Hits(told, {}, {}).get
+
+    owner = Owner()
+    assert inspect.isroutine(Owner.get)
+    assert owner.get("email", "ada") == told(owner, "email", "ada", None, None, None, None)
 
 
 def test_threads_that_look_up_while_entries_come_and_go_get_what_is_served():
