@@ -2,7 +2,9 @@
 
    A shortcut answers the plain hit and nothing else. Whatever is not plain, and whatever goes wrong, is left to the
    Python function that it stands before, so that every rule has one home. Entries are read in the order that their
-   class asks for: the deadline, the data, the lease. All of this needs the interpreter's lock. */
+   class asks for: the deadline, the data, the lease. All of this needs the interpreter's lock.
+
+   What is learnt from Python is kept once per process, so only the first copy of the package to import this gets it. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -518,29 +520,41 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int
+execute(PyObject *module)
+{
+    const char *unwanted = getenv("EDGEPROFILE_NO_EXTENSIONS");
+    if (unwanted != NULL && *unwanted != '\0') {
+        PyErr_SetString(PyExc_ImportError, "EDGEPROFILE_NO_EXTENSIONS is set");
+        return -1;
+    }
+    if (shelf_type != NULL) {
+        PyErr_SetString(PyExc_ImportError, "another interpreter, or another copy of the package, has it already");
+        return -1;
+    }
+    model_name = PyUnicode_InternFromString("model");
+    timeout_name = PyUnicode_InternFromString("timeout");
+    shelf_type = (PyTypeObject *)PyType_FromSpec(&shelf_spec);
+    shortcut_type = (PyTypeObject *)PyType_FromSpec(&shortcut_spec);
+    if (model_name == NULL || timeout_name == NULL || shelf_type == NULL || shortcut_type == NULL)
+        return -1;
+    return PyModule_AddType(module, shelf_type) < 0 ? -1 : PyModule_AddType(module, shortcut_type);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "edgeprofile._speedups", "Compiled parts of EdgeProfile.", -1, functions, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "edgeprofile._speedups", "Compiled parts of EdgeProfile.", 0, functions, slots, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC
 PyInit__speedups(void)
 {
-    const char *unwanted = getenv("EDGEPROFILE_NO_EXTENSIONS");
-    if (unwanted != NULL && *unwanted != '\0') {
-        PyErr_SetString(PyExc_ImportError, "EDGEPROFILE_NO_EXTENSIONS is set");
-        return NULL;
-    }
-    PyObject *made = PyModule_Create(&module);
-    if (made == NULL)
-        return NULL;
-    model_name = PyUnicode_InternFromString("model");
-    timeout_name = PyUnicode_InternFromString("timeout");
-    shelf_type = (PyTypeObject *)PyType_FromSpec(&shelf_spec);
-    shortcut_type = (PyTypeObject *)PyType_FromSpec(&shortcut_spec);
-    if (model_name == NULL || timeout_name == NULL || shelf_type == NULL || shortcut_type == NULL || PyModule_AddType(made, shelf_type) < 0
-        || PyModule_AddType(made, shortcut_type) < 0) {
-        Py_DECREF(made);
-        return NULL;
-    }
-    return made;
+    return PyModuleDef_Init(&module);
 }

@@ -299,6 +299,21 @@ def test_a_variable_of_the_environment_leaves_it_out():
     assert found.returncode == 0
 
 
+def test_a_second_copy_of_the_package_leaves_the_compiled_part_to_the_first():
+    code = """
+import sys
+from edgeprofile import profile
+for name in [name for name in sys.modules if name.startswith("edgeprofile")]:
+    del sys.modules[name]
+from edgeprofile import profile as other
+for each in (profile, other):
+    decoded = each.decode(b'{"m":{"n":1}}')
+    assert type(decoded["m"]) is each._Traits, each
+    assert type(decoded.copy()["m"]) is dict, each
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_what_is_no_slot_is_refused():
     class Other:
         pass
