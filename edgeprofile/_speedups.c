@@ -26,11 +26,13 @@ monotonic(void)
 #endif
 }
 
-/* Where the fields of entries and leases lie; told once, by learn(). */
-static struct {
+/* Where the fields of entries and leases lie; told by learn(). */
+typedef struct {
     PyTypeObject *entry, *lease;
     Py_ssize_t ready_until, expires, data, leased, used, until;
-} layout;
+} Layout;
+
+static Layout layout;
 
 #if PY_VERSION_HEX >= 0x030D0000
 PyAPI_FUNC(PyObject *) _PyDict_NewPresized(Py_ssize_t minused); /* as Cython calls it: growing costs a fifth of a batch */
@@ -41,7 +43,8 @@ PyAPI_FUNC(PyObject *) _PyDict_NewPresized(Py_ssize_t minused); /* as Cython cal
 static int
 offset_of(PyTypeObject *type, const char *name, Py_ssize_t *offset)
 {
-    PyObject *member = PyDict_GetItemString(type->tp_dict, name);
+    int is_class = PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE); /* others have no tp_dict of their own from 3.12 on */
+    PyObject *member = is_class ? PyDict_GetItemString(type->tp_dict, name) : NULL;
     if (member == NULL || !Py_IS_TYPE(member, &PyMemberDescr_Type)
         || ((PyMemberDescrObject *)member)->d_member->type != T_OBJECT_EX) {
         PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
@@ -54,17 +57,20 @@ offset_of(PyTypeObject *type, const char *name, Py_ssize_t *offset)
 static PyObject *
 learn(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyTypeObject *entry, *lease;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &entry, &PyType_Type, &lease)
-        || offset_of(entry, "ready_until", &layout.ready_until) < 0
-        || offset_of(entry, "expires", &layout.expires) < 0
-        || offset_of(entry, "data", &layout.data) < 0
-        || offset_of(entry, "lease", &layout.leased) < 0
-        || offset_of(entry, "used", &layout.used) < 0
-        || offset_of(lease, "until", &layout.until) < 0)
+    Layout old = layout, told;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &told.entry, &PyType_Type, &told.lease)
+        || offset_of(told.entry, "ready_until", &told.ready_until) < 0
+        || offset_of(told.entry, "expires", &told.expires) < 0
+        || offset_of(told.entry, "data", &told.data) < 0
+        || offset_of(told.entry, "lease", &told.leased) < 0
+        || offset_of(told.entry, "used", &told.used) < 0
+        || offset_of(told.lease, "until", &told.until) < 0)
         return NULL;
-    Py_XSETREF(layout.entry, (PyTypeObject *)Py_NewRef(entry));
-    Py_XSETREF(layout.lease, (PyTypeObject *)Py_NewRef(lease));
+    Py_INCREF(told.entry);
+    Py_INCREF(told.lease);
+    layout = told;
+    Py_XDECREF(old.entry);
+    Py_XDECREF(old.lease);
     Py_RETURN_NONE;
 }
 

@@ -318,6 +318,17 @@ def test_what_is_no_slot_is_refused():
     class Other:
         pass
 
-    with pytest.raises(TypeError, match="ready_until is no slot"):
-        compiled.learn(Other, Lease)
-    compiled.learn(Entry, Lease)
+    class Half:
+        __slots__ = ("ready_until",)
+
+    entry = Entry("ada", ("d", "user", "email"), PROFILE, Lease(AGES), AGES, 1.0, AGES, None)
+    lookup = compiled.Shortcut(told, compiled.Shelf({"ada": entry}), 1)
+    for entry, lease, name in (
+        (Other, Lease, "ready_until"),
+        (Half, Lease, "expires"),
+        (Entry, Other, "until"),
+        (int, Lease, "ready_until"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} is no slot"):
+            compiled.learn(entry, lease)
+        assert lookup("ada") is PROFILE
