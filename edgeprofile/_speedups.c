@@ -90,9 +90,10 @@ served(PyObject *entry, double now, Py_ssize_t deadline)
     if (data == NULL || lease == NULL || !Py_IS_TYPE(lease, layout.lease)
         || !is_before(now, FIELD(lease, layout.until)))
         return NULL;
+    Py_INCREF(data);
     if (FIELD(entry, layout.used) != Py_True)
         Py_XSETREF(FIELD(entry, layout.used), Py_NewRef(Py_True));
-    return Py_NewRef(data);
+    return data;
 }
 
 /* The value of a key in a dict, a new reference. NULL if there is none, without an error where Python's lookups take
@@ -145,7 +146,10 @@ failed:
 }
 
 /* Shelf: the entries that shortcuts read, and how many hits they found there. It holds no function, so that who keeps
-   it in order to replace the entries keeps no client alive. */
+   it in order to replace the entries keeps no client alive.
+
+   Neither it nor a shortcut has a tp_clear, so that both work for as long as they can be reached: like a tuple, they
+   are part of no cycle without a dict or a function, which the collector clears. */
 
 typedef struct {
     PyObject_HEAD
@@ -175,19 +179,12 @@ shelf_traverse(Shelf *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-shelf_clear(Shelf *self)
-{
-    Py_CLEAR(self->entries);
-    return 0;
-}
-
 static void
 shelf_dealloc(Shelf *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    shelf_clear(self);
+    Py_DECREF(self->entries);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -219,7 +216,6 @@ static PyType_Slot shelf_slots[] = {
     {Py_tp_new, shelf_new},
     {Py_tp_dealloc, shelf_dealloc},
     {Py_tp_traverse, shelf_traverse},
-    {Py_tp_clear, shelf_clear},
     {Py_tp_methods, shelf_methods},
     {0, NULL},
 };
@@ -338,15 +334,6 @@ shortcut_traverse(Shortcut *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-shortcut_clear(Shortcut *self)
-{
-    Py_CLEAR(self->function);
-    Py_CLEAR(self->attributes);
-    Py_CLEAR(self->shelf);
-    return 0;
-}
-
 static void
 shortcut_dealloc(Shortcut *self)
 {
@@ -354,7 +341,9 @@ shortcut_dealloc(Shortcut *self)
     PyObject_GC_UnTrack(self);
     if (self->weak != NULL)
         PyObject_ClearWeakRefs((PyObject *)self);
-    shortcut_clear(self);
+    Py_DECREF(self->function);
+    Py_XDECREF(self->attributes);
+    Py_DECREF(self->shelf);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -395,7 +384,6 @@ static PyType_Slot shortcut_slots[] = {
     {Py_tp_new, shortcut_new},
     {Py_tp_dealloc, shortcut_dealloc},
     {Py_tp_traverse, shortcut_traverse},
-    {Py_tp_clear, shortcut_clear},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, shortcut_bind},
     {Py_tp_methods, shortcut_methods},
