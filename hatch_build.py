@@ -19,13 +19,21 @@ _SOURCE = "edgeprofile/_speedups.c"
 class Speedups(BuildHookInterface):  # type: ignore[misc]  # hatchling has no annotations
     """Part of hatchling: ``initialize`` is called before the files of a wheel are collected, an editable one included."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 (hatchling's signature)
-        """Compile into the source tree, where an editable installation finds it, and name the file for the wheel."""
-        Path(self.root, "edgeprofile", _file()).unlink(missing_ok=True)
-        if os.environ.get("EDGEPROFILE_NO_EXTENSIONS") or sysconfig.get_config_var("Py_GIL_DISABLED"):
-            return
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile into the source tree for an editable installation, which finds it there, and else only into the wheel."""
+        editable = version == "editable"
         try:
-            built = _compiled(Path(self.root))
+            if editable:
+                Path(self.root, "edgeprofile", _file()).unlink(missing_ok=True)
+            if os.environ.get("EDGEPROFILE_NO_EXTENSIONS") or sysconfig.get_config_var("Py_GIL_DISABLED"):
+                return
+            self._scratch = tempfile.TemporaryDirectory()
+            built = _compiled(Path(self.root), self._scratch.name)
+            if editable:
+                shutil.copy2(built, Path(self.root, "edgeprofile", _file()))
+                return
         except Exception as error:  # noqa: BLE001 (whatever stands in the way, a pure wheel works)
             self.app.display_warning(f"built without its compiled part, hits will cost twice as much: {error}")
             return
@@ -33,17 +41,21 @@ class Speedups(BuildHookInterface):  # type: ignore[misc]  # hatchling has no an
         build_data["infer_tag"] = True
         build_data["force_include"][str(built)] = f"edgeprofile/{built.name}"
 
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 (hatchling's)
+        """Remove what is in the wheel by now."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
 
 def _file() -> str:
     return f"_speedups{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
-def _compiled(root: Path) -> Path:
+def _compiled(root: Path, scratch: str) -> Path:
     flags = ["-O2"] if sys.platform != "win32" else []
     extension = Extension(_MODULE, [str(root / _SOURCE)], extra_compile_args=flags)
     command = build_ext(Distribution({"ext_modules": [extension]}))
-    with tempfile.TemporaryDirectory() as scratch:
-        command.build_lib = command.build_temp = scratch
-        command.ensure_finalized()
-        command.run()
-        return Path(shutil.copy2(command.get_ext_fullpath(_MODULE), root / "edgeprofile" / _file()))
+    command.build_lib = command.build_temp = scratch
+    command.ensure_finalized()
+    command.run()
+    return Path(command.get_ext_fullpath(_MODULE))
