@@ -412,7 +412,9 @@ fill(PyObject *traits, PyObject *members)
     PyObject *name, *value;
     for (Py_ssize_t position = 0; PyDict_Next(members, &position, &name, &value);) {
         Py_INCREF(name);
+#if PY_VERSION_HEX < 0x030C0000 || PY_VERSION_HEX >= 0x030D0000 /* 3.12 would keep it for ever */
         PyUnicode_InternInPlace(&name);
+#endif
         PyObject *made = frozen(value);
         int failed = made == NULL ? -1 : PyDict_SetItem(traits, name, made);
         Py_XDECREF(made);

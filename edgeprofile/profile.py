@@ -12,7 +12,7 @@ import json
 import re
 from functools import lru_cache
 from itertools import accumulate
-from sys import intern
+from sys import intern, version_info
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
 import msgspec
@@ -38,6 +38,8 @@ __all__ = [
 T = TypeVar("T")
 
 _CONTAINERS: Final = frozenset({dict, list})
+_KEEPS_NAMES: Final = version_info[:2] == (3, 12)
+"""Python 3.12 never frees what was interned, and the names of a profile may be data. The parser shares short ones."""
 MAX_DEPTH: Final = 256
 """Levels that one model may nest. Deeper text is served as text: no reader's stack shall overflow on it."""
 
@@ -333,11 +335,11 @@ def _fill(self: Profile, raw: bytes, read_at: float, clock: Callable[[], float],
 
 
 def _freeze_here(empty: _Traits, members: dict[str, Any]) -> None:
-    """Fill it with members, frozen at every depth, under names that all profiles share."""
+    """Fill it with members, frozen at every depth, under names that all profiles share where that is safe."""
     if may_hold_containers(members):
         for name, value in members.items():
             members[name] = _freeze(value)
-    _update(empty, zip(map(intern, members), members.values(), strict=True))
+    _update(empty, members if _KEEPS_NAMES else zip(map(intern, members), members.values(), strict=True))
     untrack(empty)
 
 

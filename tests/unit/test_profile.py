@@ -441,6 +441,7 @@ def test_an_unsupported_type_is_the_callers_mistake(profile):
         decode_model(profile.json, "features", 5)
 
 
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="Python 3.12 would keep the names for ever")
 def test_profiles_share_their_names_whether_these_are_few_or_many_or_long():
     names = [f"trait_{number}" for number in range(200)] + [
         f"a_name_that_no_parser_keeps_for_the_next_{number}" for number in range(20)
