@@ -64,7 +64,7 @@ class SyncConfig(Section, frozen=True, kw_only=True):
     state_schema: str = ""
     destination: str = ""
     mode: Literal["upsert", "mirror"] = "upsert"
-    max_deleted_share: Fraction = 0.3
+    max_deleted_share: Fraction = 0.5
     default_view: bool = False
     ttl: Duration = 0.0
     max_writes_per_second: int = 0

@@ -164,7 +164,7 @@ class TestManyRowsThatLeave:
         self.fill(many, left)
         many.execute("INSERT INTO features_by_email VALUES ('new', 1)")
         before = many.writes()
-        with pytest.raises(DeletionsRefused, match=f"lacks {200 - left} of the 200 rows.*maxDeletedShare = 0.3"):
+        with pytest.raises(DeletionsRefused, match=f"lacks {200 - left} of the 200 rows.*maxDeletedShare = 0.5"):
             many.sync()
         assert (many.writes(), len(many.traits())) == (before, 200)
         runs = many.execute('SELECT status, deleted, error FROM _rudderstack."SYNC_RUNS" ORDER BY sync_run_id')
