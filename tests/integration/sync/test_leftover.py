@@ -1,10 +1,11 @@
 """What a view leaves in Redis that is no longer in the project: told, and removed on demand."""
 
+import json
 from contextlib import contextmanager
 
 import pytest
 
-from edgeprofile.config import Destination
+from edgeprofile.config import Destination, RedisConfig
 from edgeprofile.reverse_etl.errors import WarehouseError
 from edgeprofile.reverse_etl.leftover import leftovers, removal
 from edgeprofile.reverse_etl.project import Source
@@ -12,7 +13,8 @@ from edgeprofile.reverse_etl.settings import SourceConfig
 from edgeprofile.reverse_etl.siteconfig import locate
 from edgeprofile.reverse_etl.sync import SourceSync
 from edgeprofile.reverse_etl.warehouse import Warehouse
-from tests.support.sync import PREFIX, SOURCE, VIEW
+from tests.support.json_server import JsonServer
+from tests.support.sync import PREFIX, SOURCE, VIEW, DuckDB, Syncing
 
 OTHER = Source("user", "phone", ("features_by_phone",), "phone", "pb_project.yaml:9")
 
@@ -107,3 +109,16 @@ def test_a_cursor_does_not_see_all_keys(people):
     people.sync()
     with looking(people) as (_, _, (left,)):
         assert "under 1 keys, and under those that its last run did not look at" in str(left)
+
+
+def test_of_documents_the_other_members_stay(tmp_path):
+    with JsonServer() as server, server.client() as client:
+        config = RedisConfig(address=server.address, cluster_mode=False, use_json_module=True)
+        syncing = Syncing(DuckDB(tmp_path / "warehouse.duckdb"), config, server)
+        syncing.execute("CREATE TABLE features_by_email AS SELECT unnest(['a', 'b']) AS email, 1 AS n")
+        client.execute_command("JSON.SET", f"{PREFIX}b", "$", '{"other":{}}')
+        syncing.sync()
+        assert remove(syncing).delivered == 2
+        assert client.keys() == [f"{PREFIX}b".encode()]
+        assert json.loads(client.execute_command("JSON.GET", f"{PREFIX}b", "$")) == [{"other": {}}]
+        assert found(syncing) == []
