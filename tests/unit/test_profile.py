@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import sys
 import string
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
