@@ -1,8 +1,8 @@
 import copy
 import json
 import pickle
-import sys
 import string
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
