@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -282,12 +283,13 @@ class Engine:
         reading = self.targets[fill.identity.destination].reading
         return Fetch(fill, reading, fill.where, settle or self.settle)
 
-    def batches(self, fills: Iterable[Fill]) -> list[Batch]:
-        """Fills as round trips, one for each node."""
+    def batches(self, fills: Iterable[Fill], most: int = sys.maxsize) -> list[Batch]:
+        """Fills as questions that are answered together, at most so many: by default all of one node."""
         by_node: dict[Node, list[Fetch]] = {}
         for fill in fills:
             by_node.setdefault(fill.where, []).append(self.fetch(fill))
-        return [Batch(node, fetches, self.settle) for node, fetches in by_node.items()]
+        starts = [(node, all_, start) for node, all_ in by_node.items() for start in range(0, len(all_), most)]
+        return [Batch(node, all_[start : start + most], self.settle) for node, all_, start in starts]
 
     def peek(self, identity: Identity) -> Answer | None:
         """What is cached and fresh; never any I/O."""

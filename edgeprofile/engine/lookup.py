@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -37,6 +38,9 @@ __all__ = ["Answer", "Lookups"]
 _ATTEMPTS = 5
 """How often one lookup may begin or join a fetch when connections are lost under it: each of its own thread's, its own
 loop's and the engine's loop's can be lost once, and one more made in its place."""
+
+_A_TURN = 32
+"""Lookups of one task whose answers are taken in at once: the loop's other tasks have their turn before the next."""
 
 Waiter = TypeVar("Waiter", ThreadWaiter, TaskWaiter)
 
@@ -161,7 +165,7 @@ class Lookups:
     ) -> list[tuple[Identity, Answer | EdgeProfileError]]:
         plans = self._plans(identities, TaskWaiter, own=True)
         try:
-            await self._start(self._batches(plans))
+            await self._start(self._batches(plans, _A_TURN))
             return [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
         finally:
             self._leave(plans)
@@ -304,8 +308,8 @@ class Lookups:
         self._engine.counters.fetch_errors["Overloaded"] += 1
         return Overloaded(f"{limit} lookups are under way already: raise {option} or ask for less", option=option)
 
-    def _batches(self, plans: Sequence[_Plan[Waiter]]) -> list[Batch]:
-        return self._engine.batches([plan.fill for plan in plans if plan.mine and plan.fill is not None])
+    def _batches(self, plans: Sequence[_Plan[Waiter]], most: int = sys.maxsize) -> list[Batch]:
+        return self._engine.batches([plan.fill for plan in plans if plan.mine and plan.fill is not None], most)
 
     def _fetch(self, fill: Fill, deadline: float) -> Answer | EdgeProfileError:
         """Carry one fill out on this thread; what goes wrong becomes its outcome."""

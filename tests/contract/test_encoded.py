@@ -93,6 +93,19 @@ def test_misses_of_several_share_a_round_trip(redis_db, runner):
         runner.run(client.close())
 
 
+def test_a_large_batch_is_taken_in_by_and_by(client, reads, monkeypatch):
+    engine, settle, sizes = client._engine, client._engine.settle, []
+
+    def noted(node, settled):
+        sizes.append(len(settled))
+        settle(node, settled)
+
+    monkeypatch.setattr(engine, "settle", noted)
+    reads.get_many("user", [("number", str(number)) for number in range(1_000)])
+    assert sum(sizes) >= 1_000
+    assert max(sizes) <= 32
+
+
 def test_what_is_wrong_with_all_of_them_is_raised(reads):
     with pytest.raises(UnknownDestination):
         reads.get_many("user", [("email", "a")], destination="2Nowhere")
