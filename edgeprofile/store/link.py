@@ -159,6 +159,11 @@ class Link(asyncio.Protocol):
         """Whether every answer has come."""
         return not self._in_flight
 
+    @property
+    def ends(self) -> bool:
+        """Whether it is about to be ``lost``: nothing that is written will be answered."""
+        return self._transport is not None and self._transport.is_closing()
+
     def send(self, calls: Sequence[Call]) -> None:
         """Write the commands of all calls at once, behind the witness' question if that is due."""
         self._write(calls if self._witness.serial == self._vouched else [*self._vouching(), *calls])

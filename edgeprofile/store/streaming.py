@@ -86,8 +86,7 @@ class AsyncWire:
         if len(self._queue) >= _FULL and link is not None:  # the server shall not wait for the end of a long turn
             self._send_queued(link)
         elif not self._flush_due:
-            self._flush_due = True
-            self.loop.call_soon(self._flush)
+            self._flush_soon()
 
     async def ask(self, payload: bytes, expects: int, sound: Sound = whatever) -> list[Any]:
         """As `call`, awaited. Raises the exception that came instead of the replies."""
@@ -115,6 +114,10 @@ class AsyncWire:
         """The socket's descriptor, or -1."""
         return self._link.fileno() if self._link is not None else -1
 
+    def _flush_soon(self) -> None:
+        self._flush_due = True
+        self.loop.call_soon(self._flush)
+
     def _flush(self) -> None:
         self._flush_due = False
         if not self._queue:
@@ -128,6 +131,11 @@ class AsyncWire:
             self._send_queued(self._link)
 
     def _send_queued(self, link: Link) -> None:
+        if link.ends:  # a write failed, or the server has gone: asyncio would log each further write
+            link.abort()
+            if not self._flush_due:
+                self._flush_soon()
+            return
         batch, self._queue = self._queue, []
         link.send(batch)
 

@@ -8,11 +8,12 @@ import pytest
 import uvloop
 
 from edgeprofile.errors import EdgeProfileError, RedisUnavailable
-from edgeprofile.store.endpoint import Endpoint
+from edgeprofile.store.endpoint import ConnectionLost, Endpoint
 from edgeprofile.store.link import Call, Link
 from edgeprofile.store.resp import ErrorReply, pack
 from edgeprofile.store.streaming import AsyncWire
 from tests.support.ports import HOST, free_port
+from tests.support.proxy import Proxy
 from tests.support.servers import Server
 from tests.support.wait import auntil
 
@@ -75,6 +76,29 @@ def test_calls_that_come_one_at_a_time_leave_at_once(redis_db: Server, writes: l
         wire.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_after_a_write_that_failed_the_rest_of_a_turn_leaves_on_the_next_connection(
+    redis_db: Server,
+    make_proxy: Callable[..., Proxy],
+    caplog: pytest.LogCaptureFixture,
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> None:
+        proxy = make_proxy(redis_db)
+        wire = AsyncWire(Endpoint((proxy.host, proxy.port)), max_reply_bytes=1 << 20, connect_timeout=5.0, stall=5.0)
+        assert await wire.ask(pack((b"PING",)), 1) == [b"PONG"]
+        proxy.all.reset()
+        answers = await asyncio.gather(*(wire.ask(pack((b"PING",)), 1) for _ in range(300)), return_exceptions=True)
+        lost = [answer for answer in answers if isinstance(answer, ConnectionLost)]
+        assert len(lost) <= 32
+        assert answers.count([b"PONG"]) == 300 - len(lost)
+        wire.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(scenario())
+    assert not caplog.records
 
 
 def test_a_wire_that_nobody_waits_for_does_not_connect_again(monkeypatch: pytest.MonkeyPatch) -> None:
