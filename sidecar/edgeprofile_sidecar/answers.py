@@ -6,7 +6,6 @@ An answer is rendered here, once, whichever way it leaves the process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -73,13 +72,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Long(Answer, frozen=True, gc=False):
-    """An answer whose body is ``parts``, one after the other: to join it, or send it at once, would keep others waiting.
-
-    ``sent`` is to be told the bytes of each once they are sent.
-    """
+    """An answer whose body is ``parts``, one after the other: to join it, or send it at once, would keep others waiting."""
 
     parts: tuple[bytes, ...] = ()
-    sent: Callable[[int], object] = int
 
     @property
     def size(self) -> int:

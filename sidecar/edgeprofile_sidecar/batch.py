@@ -13,7 +13,7 @@ from edgeprofile_sidecar.members import Flawed, FlawedMember, Named, Unreadable
 from edgeprofile_sidecar.selection import NO_BUNDLES, Wanted, projection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Asked", "Batch", "Misnamed", "Places", "found", "misnamed", "oversized", "read", "refused"]
 
@@ -99,12 +99,12 @@ class Places:
             self._parts.append(b",".join(self._new))
             self._new, self._size = [b""], 0  # the next part begins with a comma
 
-    def answer(self, sent: Callable[[int], object] = int) -> Answer:
-        """The answer around all of them; ``sent`` is told the bytes of each part that is sent, where there are several."""
+    def answer(self) -> Answer:
+        """The answer around all of them."""
         *parts, last = *self._parts, b",".join(self._new) + b"]}"
         if len(parts) == 1:
             return Answer(200, parts[0] + last)
-        return Long(200, b"", parts=(*parts, last), sent=sent)
+        return Long(200, b"", parts=(*parts, last))
 
 
 def misnamed(flaw: Misnamed) -> bytes:

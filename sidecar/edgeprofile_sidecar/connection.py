@@ -49,15 +49,14 @@ _log = logging.getLogger(__name__)
 class Reply(web.StreamResponse):
     """An answer sent as the bytes that it was rendered to, past aiohttp's own rendering, in one write unless it is large.
 
-    Each further part, of ``more`` too, is sent, and its memory given back, when what is before it is read.
+    Of a large one, and of ``more``, each further piece is sent when what is before it is read. What waits for that counts
+    as `Connection.waiting`; the memory of a part is given back with the last of its pieces.
     """
 
     def __init__(self, wire: bytes, status: int, *, close: bool, more: Long | None = None) -> None:
         super().__init__(status=status)
-        self._parts = deque(pieces(wire))
-        for part in more.parts if more else ():
-            self._parts += pieces(part)
-        self._sent = more.sent if more else int
+        self._wire = wire
+        self._more = more.parts if more else ()
         self._close = close
         self._writer: AbstractStreamWriter | None = None
         self._connection: Connection | None = None
@@ -75,16 +74,29 @@ class Reply(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Send the answer, once."""
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            while len(self._parts) > 1:
-                part = self._parts.popleft()
-                await writer.write(part)
-                self._sent(len(part))
-                await asyncio.sleep(0)
-            await writer.write_eof(bytes(self._parts.popleft()) + data)
-            if self._connection is not None and not self._close:
-                self._connection.answered += 1
+        if self._writer is None or self._connection is None:
+            return
+        writer, self._writer = self._writer, None
+        if self._more or len(self._wire) > PIECE:
+            await self._write_large(writer, self._connection)
+        await writer.write_eof(self._wire + data)
+        if not self._close:
+            self._connection.answered += 1
+
+    async def _write_large(self, writer: AbstractStreamWriter, connection: Connection) -> None:
+        parts = deque((self._wire, *self._more))
+        self._wire, self._more = b"", ()
+        connection.waiting = sum(map(len, parts))
+        try:
+            while parts:
+                part = parts.popleft()
+                for piece in pieces(part):
+                    await writer.write(piece)
+                    await asyncio.sleep(0)
+                connection.waiting -= len(part)
+            await writer.drain()
+        finally:
+            connection.waiting = 0
 
 
 class Connection(web.RequestHandler):
@@ -109,6 +121,7 @@ class Connection(web.RequestHandler):
         "answered",
         "on_lost",
         "overrun",
+        "waiting",
     )
 
     def __init__(self, server: Server, **options: Any) -> None:
@@ -118,6 +131,8 @@ class Connection(web.RequestHandler):
         self._begun = b""
         self._asking: asyncio.Task[None] | None = None
         self._given = self.answered = 0  # whole requests that aiohttp was given, and those that it answered
+        self.waiting = 0
+        """Bytes of parts of an answer that wait until what is before them is read."""
         self._busy = self._streaming = False
         self._held = False
         self._arriving_since = 0.0
@@ -236,7 +251,7 @@ class Connection(web.RequestHandler):
     @property
     def unread(self) -> int:
         """Bytes of answers that the other side has not read."""
-        return self._reader.transport.get_write_buffer_size()
+        return max(self.waiting, self._reader.transport.get_write_buffer_size())
 
     @property
     def owes(self) -> bool:

@@ -46,7 +46,7 @@ class Room:
     def makes(self, size: int) -> bool:
         """Whether there is room for so much more of what the running task makes.
 
-        It is taken until the task gives it back, or ends.
+        It is taken until the task sends it, or ends.
         """
         task = cast("asyncio.Task[object]", asyncio.current_task())
         if not self._fits(size):
@@ -57,11 +57,9 @@ class Room:
         self._made[task] = self._made.get(task, 0) + size
         return True
 
-    def gives(self, size: int) -> None:
-        """The running task has sent so much of what it made."""
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        if task in self._made:
-            self._made[task] = max(0, self._made[task] - size)
+    def made(self) -> None:
+        """What the running task makes is whole, and sent now: from the next look on, the connections know of it."""
+        self._sent += self._made.pop(cast("asyncio.Task[object]", asyncio.current_task()), 0)
 
     @property
     def _taken(self) -> int:

@@ -406,7 +406,8 @@ async def _answers(asked: Batch, outcomes: Mapping[Named, _Outcome], room: Room)
         if count % _TURN == 0 or work >= _TURN_BYTES:
             work = 0
             await asyncio.sleep(0)
-    return places.answer(room.gives)
+    room.made()
+    return places.answer()
 
 
 def _work(each: Named | batch.Misnamed, outcomes: Mapping[Named, _Outcome]) -> int:

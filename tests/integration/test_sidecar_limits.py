@@ -224,6 +224,31 @@ def test_an_answer_that_nobody_reads_leaves_room_for_small_ones_alone(config, re
             assert Answers(another).next()[0] == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_one_profile_that_nobody_reads_takes_room_until_it_is_sent(config, redis_db, method):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:large", "m", json.dumps({"t": "x" * 12_000_000}))
+    if method == "POST":
+        asked = raw({**ASKED, "id": {"type": "email", "value": "large"}})
+    else:
+        asked = raw({}, "GET", "/v2/profiles/user/email/large")
+    with running(config(maxAnswerBytes="16MiB", maxUnreadBytes="17MiB")) as sidecar, ExitStack() as deaf:
+        sidecar.settle(ASKED, TOKEN)
+        connection = deaf.enter_context(sidecar.connect())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(asked)
+        until(lambda: sidecar.metric("edgeprofile_http_unread_bytes") > 6_000_000, message="an answer")
+        time.sleep(1.1)  # two looks at what is unread
+        assert sidecar.metric("edgeprofile_http_unread_bytes") > 6_000_000
+        with sidecar.connect() as another:
+            another.sendall(asked)
+            assert Answers(another).next()[0] == 503
+        deaf.close()
+        until(lambda: sidecar.metric("edgeprofile_http_unread_bytes") == 0, message="room")
+        with sidecar.connect() as another:
+            another.sendall(asked)
+            assert Answers(another).next()[0] == 200
+
+
 def test_who_reads_slowly_is_served(config, redis_db):
     redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 20_000}))
     with running(config(writeTimeout="2s")) as sidecar, sidecar.connect() as slow:

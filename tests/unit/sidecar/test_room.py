@@ -54,15 +54,18 @@ def test_what_a_task_makes_is_taken_until_it_ends_or_is_refused():
     assert asyncio.run(scenario()) == [True, False, True]
 
 
-def test_what_a_task_gives_back_is_there_for_others():
+def test_what_is_made_is_taken_in_full_until_the_connections_know_of_it():
     async def scenario() -> list[bool]:
-        made, counters = room([0])
-        found = [made.makes(80), made.sends(30)]
-        made.gives(10)
-        found.append(made.sends(30))
-        made.gives(100)
+        left = [80]
+        made, counters = room(left)
+        found = [made.makes(80)]
+        made.made()
+        found += [made.sends(20), made.sends(30)]
+        left.append(0)
+        made.look()
+        found.append(made.sends(100))
         made.look()
         assert counters.unread == 0
         return found
 
-    assert asyncio.run(scenario()) == [True, False, True]
+    assert asyncio.run(scenario()) == [True, True, False, True]
