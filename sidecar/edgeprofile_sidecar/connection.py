@@ -77,9 +77,13 @@ class Reply(web.StreamResponse):
         if self._writer is None or self._connection is None:
             return
         writer, self._writer = self._writer, None
-        if self._more or len(self._wire) > PIECE:
-            await self._write_large(writer, self._connection)
-        await writer.write_eof(self._wire + data)
+        try:
+            if self._more or len(self._wire) > PIECE:
+                await self._write_large(writer, self._connection)
+            await writer.write_eof(self._wire + data)
+        except ConnectionError as error:
+            # Where it comes from, it and the future that was waited for hold each other, and all that was not read.
+            raise error.with_traceback(None) from None
         if not self._close:
             self._connection.answered += 1
 

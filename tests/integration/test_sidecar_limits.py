@@ -1,5 +1,6 @@
 """What the sidecar takes at one time, and how long it waits for others."""
 
+import gc
 import json
 import socket
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from edgeprofile.config import Config, SidecarConfig
+from edgeprofile_sidecar.connection import Reply
 from tests.support.certificates import Certificates
 from tests.support.servers import Flavour, Server
 from tests.support.sidecar import Answers, Response, RunningSidecar, configuration, running, token
@@ -247,6 +249,27 @@ def test_one_profile_that_nobody_reads_takes_room_until_it_is_sent(config, redis
         with sidecar.connect() as another:
             another.sendall(asked)
             assert Answers(another).next()[0] == 200
+
+
+@pytest.mark.parametrize("size", [200_000, 12_000_000])
+def test_what_was_not_read_is_freed_with_its_connection(config, redis_db, size):
+    """By itself: the collector of cycles may not come for long, while nobody counts that memory any more."""
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:large", "m", json.dumps({"t": "x" * size}))
+    asked = raw({}, "GET", "/v2/profiles/user/email/large")
+    with running(config()) as sidecar:
+        sidecar.settle(ASKED, TOKEN)
+        gc.collect()
+        gc.disable()
+        try:
+            with sidecar.connect() as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                deaf.sendall(asked * (12_000_000 // size))
+                until(sidecar.unread, message="an answer that is not read")
+                assert any(isinstance(each, Reply) for each in gc.get_objects())
+            until(lambda: sidecar.metric("edgeprofile_http_connections") == 0, message="it is gone")
+            until(lambda: not any(isinstance(each, Reply) for each in gc.get_objects()), message="the answer is, too")
+        finally:
+            gc.enable()
 
 
 def test_who_reads_slowly_is_served(config, redis_db):
