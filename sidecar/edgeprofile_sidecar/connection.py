@@ -259,8 +259,10 @@ class Connection(web.RequestHandler):
 
     @property
     def owes(self) -> bool:
-        """Whether a request is being answered, or answers are not read to their end."""
-        return self._request_in_progress or self._asking is not None or self.unread > 0
+        """Whether a request is being answered, or answers are not read to their end, as far as that can be seen."""
+        if self._request_in_progress or self._asking is not None or self.unread > 0:
+            return True
+        return self._manager is not None and self._reader.hides()
 
     def _at_rest(self) -> bool:
         """Whether aiohttp has answered all that it was given, and the answers are read.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -49,3 +50,11 @@ class Reader:
             self._since = now
         self.left = left
         return now - self._since
+
+    def hides(self) -> bool:
+        """Whether TLS may have handed down what its socket does not take at the moment; nobody can see how much."""
+        if self.transport.get_extra_info("sslcontext") is None:
+            return False
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLOUT)
+        return not poll.poll(0)  # one that is closed or broken has an event, too

@@ -169,6 +169,31 @@ def test_who_does_not_read_over_tls_is_cut_off(config, redis_db, tmp_path, path)
             )
 
 
+def test_answers_that_tls_holds_for_who_does_not_read_are_cut_short_by_the_drain(config, redis_db, tmp_path):
+    redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 20_000}))
+    certificates = Certificates(tmp_path)
+    names = {"certificate": str(certificates.server.certificate), "certificateKey": str(certificates.server.key)}
+    made = config(drainTimeout="500ms", listen=["127.0.0.1:0", "tls:127.0.0.1:0"], **names)
+    with running(made) as sidecar, socket.socket() as plain:
+        sidecar.settle(ASKED, TOKEN)
+        host, _, port = sidecar.sidecar.addresses.listen[1].removeprefix("tls:").rpartition(":")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect((host, int(port)))
+        with certificates.trusting().wrap_socket(plain, server_hostname="127.0.0.1") as deaf:
+            deaf.sendall(raw(ASKED))
+            until(lambda: sidecar.sidecar._listener.server.connections, message="a connection")
+            held = sidecar.sidecar._listener.server.connections[0]._reader
+
+            def full() -> bool:
+                deaf.sendall(raw(ASKED))
+                time.sleep(0.001)
+                return held.hides()
+
+            until(full, message="its socket takes no more")
+            assert sidecar.unread() == 0
+            assert not sidecar.drain()
+
+
 def test_who_goes_on_asking_without_reading_is_cut_off(config, redis_db):
     redis_db.command("HSET", "1Wsp:2Dest:user:email:ada@example.com", "m", json.dumps({"t": "x" * 3_000}))
     with running(config(writeTimeout="500ms")) as sidecar, sidecar.connect() as deaf:

@@ -141,9 +141,9 @@ class RunningSidecar:
 
         return asyncio.run_coroutine_threadsafe(held(), self._loop).result(_PATIENCE)
 
-    def drain(self) -> None:
-        """Do what the first SIGTERM does, and return when it is done."""
-        asyncio.run_coroutine_threadsafe(self.sidecar.drain(), self._loop).result(_PATIENCE)
+    def drain(self) -> bool:
+        """Do what the first SIGTERM does, and return when it is done; whether everything was answered."""
+        return asyncio.run_coroutine_threadsafe(self.sidecar.drain(), self._loop).result(_PATIENCE)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,5 +1,7 @@
 """How long somebody has read nothing of what there is to read."""
 
+import socket
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -30,6 +32,22 @@ def test_what_was_read_between_two_looks_begins_it_anew():
     reader.idle(1.0)
     reader.left = 0
     assert (reader.idle(8.0), reader.idle(9.0)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_tls_handed_down_is_hidden_while_the_socket_takes_no_more(tls):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        extra = {"sslcontext": object() if tls else None, "socket": ours}
+        reader = Reader(SimpleNamespace(get_extra_info=extra.get))
+        assert not reader.hides()
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(PIECE))
+        assert reader.hides() == tls
+        theirs.close()
+        assert not reader.hides()
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, 3 * PIECE])
