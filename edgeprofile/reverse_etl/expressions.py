@@ -31,6 +31,7 @@ __all__ = [
     "baseline",
     "beyond",
     "beyond_cursor",
+    "deletions_of_both",
     "deliverable",
     "full_snapshot",
     "highest",
@@ -334,6 +335,13 @@ def deliverable(snapshot: ir.Table, mode: Mode, invalid: ir.Table | None) -> ir.
     id_column = snapshot.columns[0]
     named = rows.filter(rows[id_column].notnull(), rows[id_column] != "")
     return named.anti_join(keys, named[id_column] == keys[_INVALID])
+
+
+def deletions_of_both(snapshot: ir.Table, last: ir.Table) -> ir.Table:
+    """The rows that are to be deleted by one snapshot and by the last."""
+    now, then = (rows.filter(rows[OPERATION] == Operation.DELETE.value) for rows in (snapshot, last))
+    keys = then.select(then[then.columns[0]].name(_KEY))
+    return now.semi_join(keys, now[now.columns[0]] == keys[_KEY])
 
 
 def travelling(rows: ir.Table, traits: tuple[str, ...], dialect: Dialect) -> ir.Table:

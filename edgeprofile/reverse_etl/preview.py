@@ -13,10 +13,9 @@ from edgeprofile.reverse_etl import expressions
 from edgeprofile.reverse_etl.deliver import Shipment, shipped_rows
 from edgeprofile.reverse_etl.errors import DeletionsRefused
 from edgeprofile.reverse_etl.expressions import OPERATION
-from edgeprofile.reverse_etl.guard import refuse_deletions
 from edgeprofile.reverse_etl.plan import Mode, Operation
 from edgeprofile.reverse_etl.state import State
-from edgeprofile.reverse_etl.sync import known_rows, planned_snapshot
+from edgeprofile.reverse_etl.sync import check_deletions, known_rows, planned_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +57,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def preview(session: Session, job: Job, *, full: bool, allow_deletions: bool = False) -> Preview:
     """Plan the next run of a job."""
     plan, before = _planned(session, job, full=full)
-    deletes, known = deletions(session, job, plan, before)
+    deletes, known, refused = _deletions(session, job, plan, before)
     return Preview(
         source=job.source.name,
         view=job.target.model,
@@ -72,26 +71,23 @@ def preview(session: Session, job: Job, *, full: bool, allow_deletions: bool = F
         notices=job.notices,
         deletes=deletes,
         known=known,
-        refused=None if allow_deletions else _refusal(deletes, known, job),
+        refused=None if allow_deletions else refused,
     )
 
 
-def deletions(session: Session, job: Job, plan: Plan, before: Run | None) -> tuple[int, int]:
-    """How many rows a mirror would delete, and of how many."""
+def _deletions(session: Session, job: Job, plan: Plan, before: Run | None) -> tuple[int, int, str | None]:
+    """How many rows a mirror would delete, and of how many; why it would not."""
     if job.mode is not Mode.MIRROR or not (known := known_rows(session, plan, before)):
-        return 0, 0
+        return 0, 0, None
     bare = replace(job, traits={})
     snapshot = planned_snapshot(session, bare, msgspec.structs.replace(plan, compared=()), before)
     gone = snapshot.filter(snapshot[OPERATION] == Operation.DELETE.value)
-    return session.rows(gone.agg(n=gone.count()))[0]["n"], known
-
-
-def _refusal(deletes: int, known: int, job: Job) -> str | None:
+    deletes = session.rows(gone.agg(n=gone.count()))[0]["n"]
     try:
-        refuse_deletions(deletes, known, job.max_deleted_share)
+        check_deletions(session, job, plan, before, snapshot, deletes)
     except DeletionsRefused as error:
-        return str(error)
-    return None
+        return deletes, known, str(error)
+    return deletes, known, None
 
 
 def _planned(session: Session, job: Job, *, full: bool) -> tuple[Plan, Run | None]:

@@ -30,7 +30,7 @@ from edgeprofile.reverse_etl.errors import (
 from edgeprofile.reverse_etl.expressions import OPERATION
 from edgeprofile.reverse_etl.guard import refuse_deletions
 from edgeprofile.reverse_etl.lock import Lock
-from edgeprofile.reverse_etl.plan import Kind, Operation
+from edgeprofile.reverse_etl.plan import Kind, Mode, Operation
 from edgeprofile.reverse_etl.state import State
 from edgeprofile.store.documents import DocumentWriter
 from edgeprofile.store.patience import Pace
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.state import Failure, Run
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Observer", "Report", "SourceSync", "keys_left_by", "known_rows", "planned_snapshot"]
+__all__ = ["Observer", "Report", "SourceSync", "check_deletions", "keys_left_by", "known_rows", "planned_snapshot"]
 
 _PIECES_PER_SECOND = 10
 _INTERRUPTED = "the connection to Redis broke during delivery: what this run sent is sent again by the next"
@@ -142,7 +142,7 @@ class SourceSync:
         state.planned(run, plan, job.columns, _fingerprint(job, plan, last))
         self._prepare(state, run, job, plan, before, report)
         if report.deleted and not allow_deletions:
-            refuse_deletions(report.deleted, known_rows(self.session, plan, before), job.max_deleted_share)
+            check_deletions(self.session, job, plan, before, self.session.table(run.snapshot), report.deleted)
         claim.check()
         renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
         prepared = {"status": "delivering", "prepared_at": datetime.now(UTC), "renewed_at": renewed}
@@ -359,6 +359,23 @@ def known_rows(session: Session, plan: Plan, before: Run | None) -> int:
     if plan.baseline is None or before is None:
         return 0
     return keys_left_by(session, plan.baseline, before)
+
+
+def check_deletions(
+    session: Session, job: Job, plan: Plan, before: Run | None, snapshot: ir.Table, deleted: int
+) -> None:
+    """Raise ``DeletionsRefused`` where a snapshot deletes too many rows; those that the last run was let delete may go."""
+    owed = _owed_deletions(session, plan, before, snapshot) if deleted else 0
+    refuse_deletions(deleted - owed, known_rows(session, plan, before) - owed, job.max_deleted_share)
+
+
+def _owed_deletions(session: Session, plan: Plan, before: Run | None, snapshot: ir.Table) -> int:
+    """How many of a snapshot's deletions are those of the last run, which did not get them done."""
+    if plan.baseline is None or before is None or plan.baseline.mode is not Mode.MIRROR:
+        return 0
+    both = expressions.deletions_of_both(snapshot, session.table(before.snapshot))
+    found: int = session.rows(both.agg(n=both.count()))[0]["n"]
+    return found
 
 
 def keys_left_by(session: Session, last: LastRun, run: Run) -> int:

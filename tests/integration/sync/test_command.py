@@ -179,6 +179,19 @@ class TestDeletions:
         assert valkey.command("DBSIZE") == 0
         assert "deletes" not in emptied("--plan")[1]
 
+    def test_what_was_allowed_is_not_refused_when_it_is_made_up_for(self, emptied, valkey, monkeypatch):
+        def die(*_arguments):
+            raise SyncCancelled
+
+        with monkeypatch.context() as patched:
+            patched.setattr(SourceSync, "_deliver", die)
+            assert emptied("--allow-deletions")[0] == 1
+        plan = emptied("--plan")[1]
+        assert "deletes  1,000 of 1,000 rows" in plan
+        assert "refused" not in plan
+        assert emptied()[0] == 0
+        assert valkey.command("DBSIZE") == 0
+
     def test_or_limited_by_nothing(self, emptied, valkey):
         assert emptied(maxDeletedShare=1.0)[0] == 0
         assert valkey.command("DBSIZE") == 0

@@ -5,7 +5,7 @@ import time
 import ibis
 import pytest
 
-from edgeprofile.reverse_etl.errors import DeletionsRefused, SyncRefused, WarehouseError
+from edgeprofile.reverse_etl.errors import DeletionsRefused, SyncCancelled, SyncRefused, WarehouseError
 from edgeprofile.reverse_etl.settings import SourceConfig
 from tests.support.sync import PREFIX, VIEW
 
@@ -183,6 +183,39 @@ class TestManyRowsThatLeave:
         self.fill(many, 0)
         assert counts(many.sync(allow_deletions=True)) == {"deleted": 200, "delivered": 200}
         assert many.profiles() == {}
+
+    def test_what_was_allowed_to_a_run_that_died_the_next_one_finishes(self, many):
+        def die(name):
+            if name == "prepared":
+                raise SyncCancelled
+
+        self.fill(many, 20)
+        with pytest.raises(SyncCancelled):
+            many.sync(allow_deletions=True, step=die)
+        many.execute("DELETE FROM features_by_email WHERE email = 'u1'")
+        assert counts(many.sync()) == {"deleted": 181, "unchanged": 19, "delivered": 181}
+        assert len(many.profiles()) == 19
+
+    def test_but_no_more_than_that(self, many):
+        def die(name):
+            if name == "prepared":
+                raise SyncCancelled
+
+        self.fill(many, 150)
+        with pytest.raises(SyncCancelled):
+            many.sync(step=die)
+        self.fill(many, 10)
+        with pytest.raises(DeletionsRefused, match="lacks 140 of the 150 rows"):
+            many.sync()
+        assert len(many.profiles()) == 200
+
+    def test_deletions_that_redis_refuses_do_not_have_to_be_allowed_again(self, many):
+        many.server.command("FLUSHALL")
+        for number in range(1, 201):
+            many.server.command("SET", f"{PREFIX}u{number}", "x")
+        self.fill(many, 0)
+        assert many.sync(allow_deletions=True).failed == 200
+        assert many.sync().failed == 200
 
     def test_a_smaller_share_goes(self, many):
         self.fill(many, 140)
