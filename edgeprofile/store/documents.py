@@ -143,6 +143,7 @@ class DocumentWriter:
         lane: Lane | None = None
         try:
             lane = self._lanes.for_key(batch.keys()[0])
+            self.interrupted |= self._lanes.has_lost_primary and self._has_written
             outcomes = _transaction(lane, batch)
         except _Elsewhere as error:
             self._cause = error.problem

@@ -56,12 +56,14 @@ class Batch(Protocol):
 class Lane:
     """One connection to one node: batches out, their replies in, in order. It connects when it is first used.
 
-    ``timeout`` is how many seconds a connect, a write or a wait for replies may take.
+    ``timeout`` is how many seconds a connect, a write or a wait for replies may take. ``is_used``: the node has answered,
+    over this connection or an earlier one.
     """
 
     def __init__(self, endpoint: Endpoint, timeout: float) -> None:
         self.endpoint = endpoint
         self.under_way: deque[Batch] = deque()
+        self.is_used = False
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._reader = ReplyReader(_MAX_REPLY, self.endpoint.name)
@@ -127,7 +129,7 @@ class Lane:
             if not data:
                 raise self._lost(None)
             self._replies += self._reader.feed(data)
-        self._has_answered = True
+        self._has_answered = self.is_used = True
         replies = self._replies[:count]
         del self._replies[:count]
         return replies
@@ -161,7 +163,11 @@ def _reset_on_close(connection: socket.socket) -> None:
 
 
 class Lanes:
-    """The lanes to all nodes of a destination, and which key belongs to which. A context manager's job is ``close``."""
+    """The lanes to all nodes of a destination, and which key belongs to which. A context manager's job is ``close``.
+
+    ``has_lost_primary``: a node of a cluster that had answered has no slot any more. It may have been made a replica, and
+    the primary in its place may not have all that it acknowledged.
+    """
 
     def __init__(self, config: RedisConfig, timeout: float) -> None:
         self.is_cluster = config.cluster_mode
@@ -169,6 +175,8 @@ class Lanes:
         self._seeds = [Endpoint.of(config, seed) for seed in config.seeds]
         self._lanes: dict[Address, Lane] = {}
         self._slots: list[Address] | None = None
+        self._primaries: set[Address] = set()
+        self.has_lost_primary = False
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
@@ -213,14 +221,20 @@ class Lanes:
         for address in addresses:
             lane = Lane(self._seeds[0].at(address), self._timeout)
             try:
-                self._slots = _slot_map(lane, lane.ask(("CLUSTER", "SLOTS"))[0])
+                found = _slot_map(lane, lane.ask(("CLUSTER", "SLOTS"))[0])
             except EdgeProfileError as error:
                 failure = error
             else:
-                return self._slots
+                self._learn(found)
+                return found
             finally:
                 lane.drop()
         raise failure or RedisUnavailable("no address of the cluster is configured")
+
+    def _learn(self, slots: list[Address]) -> None:
+        before, self._primaries = self._primaries, set(slots)
+        self.has_lost_primary |= any(at in self._lanes and self._lanes[at].is_used for at in before - self._primaries)
+        self._slots = slots
 
 
 def _slot_map(lane: Lane, reply: Any) -> list[Address]:

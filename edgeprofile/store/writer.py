@@ -87,7 +87,8 @@ class BulkWriter:
     or when nothing more got in for ``retry_for`` seconds; what was sent by then may be in or not.
 
     ``interrupted``: a connection that had brought replies broke, or led to a server that was made a replica after rows
-    were in. Its server may have come back, or another taken its place, without what it had acknowledged.
+    were in, or that has no slot of its cluster any more. Its server may have come back, or another taken its place,
+    without what it had acknowledged.
     """
 
     interrupted = False
@@ -132,6 +133,7 @@ class BulkWriter:
             self._cause = error
             self._again.append(batch)
             return
+        self.interrupted |= self._lanes.has_lost_primary and self._has_written
         for lane, part in parts:
             self._send_to(lane, part)
 

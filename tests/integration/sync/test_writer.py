@@ -178,12 +178,12 @@ class TestOneServer:
             yield batch(range(100))
             until(lambda: redis_db.command("DBSIZE") == 100, 5)
             redis_db.command("REPLICAOF", primary.host, primary.port)
+            moving.start()
             yield batch(range(100, 300), ttl=100)
 
         with Server(Options(flavour=redis_db.flavour)) as primary, writer(behind_a_name.address) as bulk:
             behind_a_name.server = redis_db
             moving = threading.Timer(0.3, setattr, (behind_a_name, "server", primary))
-            moving.start()
             assert send(bulk, batches()) == (300, [])
             assert primary.command("DBSIZE") == 200
             assert bulk.interrupted
@@ -267,6 +267,7 @@ class TestCluster:
 
         with writer(cluster.address, cluster=True) as bulk:
             assert send(bulk, batches()) == (30, [])
+            assert not bulk.interrupted
         assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 30
 
     def test_a_slot_on_its_way_is_asked_for(self, cluster):
@@ -332,3 +333,20 @@ def test_a_primary_that_dies_is_replaced_by_its_replica(flavour):
         with writer(cluster.address, cluster=True, retry_for=60) as bulk:
             assert send(bulk, batches()) == (600, [])
         until(lambda: sum(node.command("DBSIZE") for node in cluster.primaries) >= 500, 10)
+
+
+@pytest.mark.limit(180)
+def test_a_primary_of_a_cluster_that_was_made_a_replica_interrupts(flavour):
+    """Its connections stay open, it refers to its successor, and what it had acknowledged may be gone."""
+    with Cluster(Options(flavour=flavour), primaries=3, replicas=1) as cluster:
+        (replica,) = cluster.replicas_of(cluster.primaries[0])
+
+        def batches():
+            yield batch(range(300))
+            until(lambda: sum(node.command("DBSIZE") for node in cluster.primaries) == 300, 10)
+            cluster.failover(replica, "TAKEOVER")
+            yield batch(range(300, 600))
+
+        with writer(cluster.address, cluster=True, retry_for=60) as bulk:
+            assert send(bulk, batches()) == (600, [])
+            assert bulk.interrupted
