@@ -129,7 +129,7 @@ class Sync:
         self._config = config
         self._project = project
         self._destination = destination
-        self._owed: dict[str, Asked] = {}
+        self._owed: dict[Source, Asked] = {}
         self._warehouse = Warehouse(
             locate(config, project.connection),
             view_schema=config.schema,
@@ -167,7 +167,7 @@ class Sync:
 
     def watch(self, following: Callable[[datetime], datetime], asked: Asked, *, at_once: bool, as_json: bool) -> int:
         """Sync again and again; ``asked`` holds for each source's first run. A signal between two runs ends it, with 0."""
-        self._owed = {source.name: asked for source in self._project.sources}
+        self._owed = dict.fromkeys(self._project.sources, asked)
         due = datetime.now(UTC) if at_once else following(datetime.now(UTC))
         while _slept_until(due):
             started = datetime.now(UTC)
@@ -217,15 +217,15 @@ class Sync:
             for source, job in self._tasks(session, asked):
                 before = len(reports)
 
-                def seen(report: Report, phase: str) -> None:
+                def seen(report: Report, phase: str, source: Source = source) -> None:
                     if report not in reports:
                         reports.append(report)
                     if phase == "delivering":  # from here on the next run makes up for this one, whatever becomes of it
-                        self._owed.pop(report.source, None)
+                        self._owed.pop(source, None)
                     observe(report, phase)
 
                 try:
-                    codes.append(self._one(session, job, seen, self._owed.get(source.name, asked)))
+                    codes.append(self._one(session, job, seen, self._owed.get(source, asked)))
                 except Exception as error:  # noqa: BLE001  # a source that cannot be synced is no reason not to sync the next
                     sys.stderr.write(f"edgeprofile: {source.name}: {_told(error)}\n")
                     codes.append(SOME_FAILED if isinstance(error, DeliveryStopped) else DID_NOT_RUN)

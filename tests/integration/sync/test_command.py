@@ -379,6 +379,22 @@ class TestRepeated:
         assert 880 < slept[1] <= 900
 
     @pytest.mark.usefixtures("slept")
+    def test_what_is_asked_holds_for_each_of_two_views_by_one_id(self, sync, warehouse, tmp_path):
+        views = "{using_ids: [{id: email, name: first}, {id: email, name: second}]}"
+        project = tmp_path / "project"
+        project.mkdir()
+        (project / "pb_project.yaml").write_text(
+            f"entities: [{{name: user, id_types: [email], feature_views: {views}}}]"
+        )
+        with duckdb.connect(str(warehouse)) as connection:
+            for view in ("first", "second"):
+                connection.execute(f"CREATE TABLE {view} AS SELECT 'ada' AS email, 1 AS n")
+        assert sync(project=str(project))[0] == 0
+        _, out, _ = sync("--watch", "15m", "--json", "--full", project=str(project))
+        kinds = [[one["kind"] for one in json.loads(line)["sources"]] for line in out.splitlines()]
+        assert kinds == [["full", "full"], ["incremental", "incremental"]]
+
+    @pytest.mark.usefixtures("slept")
     def test_watch_allows_deletions_to_the_first_run_only(self, sync, monkeypatch):
         def run(self, job, *, full, allow_deletions):
             allowed.append(allow_deletions)
