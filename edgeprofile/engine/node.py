@@ -124,11 +124,16 @@ class Node:
             old.close()
         return await self.attach(stall)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be asked of it any more."""
+        return self._closed
+
     def close(self) -> None:
         """End every connection, those of other loops on their own threads; no other is ever made."""
+        self._closed = True
         self.blocking.close()
         with self._lock:
-            self._closed = True
             streams = list(self._streams.items())
             self._streams.clear()
             self._latest = None

@@ -51,6 +51,7 @@ class Writes:
                 for question in step:
                     ask = question.node.blocking.call
                     with self._asking(question, tally):
+                        question.check_node()
                         tally.take(question, ask(question.payload, question.expects, deadline, question.sound))
         finally:
             self._overwrite(identities)
@@ -72,6 +73,7 @@ class Writes:
     async def _ask(self, question: _Question, tally: _Tally, deadline: float) -> None:
         with self._asking(question, tally):
             async with asyncio.timeout(deadline - self._engine.clock()):
+                question.check_node()
                 wire = await question.node.attach()
                 tally.take(question, await wire.ask(question.payload, question.expects, question.sound))
 
@@ -170,6 +172,11 @@ class _Question:
         deletes = [(b"DEL", key) for identity in identities for key in identity.keys]
         self.payload = pack((b"ASKING",), *deletes) if there else pack(*deletes)
         self.expects = len(deletes) + there
+
+    def check_node(self) -> None:
+        """Raise `RedisUnavailable` where the node has left meanwhile: nothing was asked of it, so another may be."""
+        if self.node.closed:
+            raise RedisUnavailable(f"{self.node.name} has left the cluster", node=self.node.name)
 
     def sound(self, replies: list[Any]) -> bool:
         """Whether these can be the replies."""

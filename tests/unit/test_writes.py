@@ -32,6 +32,7 @@ class ReferringNode:
 
     def __init__(self, *replies):
         self.asked = 0
+        self.closed = False
         self.breaker = Breaker()
         self.blocking = self.keeper = self
         self.overwritten = 0
@@ -172,3 +173,18 @@ def test_a_node_that_does_not_answer_is_soon_not_asked_any_more(delete):
     with pytest.raises(CircuitOpen):
         delete(engine, 10)
     assert node.asked == 3
+
+
+def test_a_node_that_leaves_before_it_is_asked_is_no_loss(delete, monkeypatch):
+    """Others were asked first; what was not sent to it goes to whoever has its slots now."""
+    gone, heir = ReferringNode(ConnectionLost("closed")), ReferringNode(1)
+    gone.closed = True
+    engine = OneNodeEngine(gone)
+
+    def amend(_error):
+        monkeypatch.setattr(engine, "node", lambda _identity: heir)
+        return 0.0
+
+    monkeypatch.setattr(engine, "amend", amend)
+    assert delete(engine, 5.0) == 1
+    assert (gone.asked, heir.asked) == (0, 1)
