@@ -9,17 +9,21 @@ The same registration makes misses single-flight: whoever looks the key up meanw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, KeysView
+import msgspec
 
-    from edgeprofile.core.coherence import Lease
+from edgeprofile.core.coherence import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, KeysView
+
 
 __all__ = ["Fill", "Fills"]
 
 
-class Fill:
+class Fill(msgspec.Struct, eq=False):
     """One fetch: its keys, when it was begun, the lease it was begun under, and who waits for it.
 
     ``lease`` is `None` for a fetch begun while nothing was proved; its reply is its own proof. ``outcome`` is what the
@@ -27,21 +31,16 @@ class Fill:
     use.
     """
 
-    __slots__ = ("helped", "identity", "keys", "lease", "outcome", "poisoned", "refresh", "sent", "waiters", "where")
-
-    def __init__(
-        self, identity: Any, keys: tuple[bytes, ...], sent: float, lease: Lease | None, *, refresh: bool = False
-    ) -> None:
-        self.identity = identity
-        self.keys = keys
-        self.sent = sent
-        self.lease = lease
-        self.refresh = refresh
-        self.poisoned = False
-        self.outcome: Any = None
-        self.where: Any = None
-        self.helped = False
-        self.waiters: list[Callable[[], None]] = []
+    identity: Any
+    keys: tuple[bytes, ...]
+    sent: float
+    lease: Lease | None
+    refresh: bool = False
+    poisoned: bool = False
+    outcome: Any = None
+    where: Any = None
+    helped: bool = False
+    waiters: list[Callable[[], None]] = []
 
 
 class Fills:

@@ -17,6 +17,8 @@ import msgspec
 
 from edgeprofile.core.backoff import after
 from edgeprofile.core.entries import Entry
+from edgeprofile.core.fills import Fill
+from edgeprofile.core.keeper import Identity
 from edgeprofile.engine.batch import given_up
 from edgeprofile.engine.waiting import TaskWaiter, ThreadWaiter
 from edgeprofile.errors import CircuitOpen, ClosedError, EdgeProfileError, LookupTimeout, Overloaded, RedisUnavailable
@@ -26,8 +28,7 @@ from edgeprofile.store.refusals import Redirected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgeprofile.core.fills import Fill
-    from edgeprofile.core.keeper import Found, Identity
+    from edgeprofile.core.keeper import Found
     from edgeprofile.engine.batch import Batch
     from edgeprofile.engine.engine import Engine
     from edgeprofile.engine.node import Node
@@ -64,19 +65,14 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         return self.ended is not None
 
 
-class _Plan(Generic[Waiter]):
+class _Plan(msgspec.Struct, Generic[Waiter], eq=False):
     """What one lookup has to do: nothing (there is an answer), await the fill, or carry it out itself (``mine``)."""
 
-    __slots__ = ("answer", "fill", "identity", "mine", "waiter")
-
-    def __init__(
-        self, identity: Identity, answer: Answer | None, fill: Fill | None, waiter: Waiter | None, *, mine: bool
-    ) -> None:
-        self.identity = identity
-        self.answer = answer
-        self.fill = fill
-        self.waiter: Waiter | None = waiter
-        self.mine = mine
+    identity: Identity
+    answer: Answer | None = None
+    fill: Fill | None = None
+    waiter: Waiter | None = None
+    mine: bool = False
 
 
 class Lookups:
@@ -266,7 +262,7 @@ class Lookups:
         try:
             return self._plan(identity, kind, own=own, counts=True)
         except RedisUnavailable:
-            return _Plan(identity, None, None, None, mine=False)
+            return _Plan(identity)
 
     def _plan(self, identity: Identity, kind: type[Waiter], *, own: bool, counts: bool) -> _Plan[Waiter]:
         """Decide under the lock; ``own``: also those who fetch themselves have to be woken."""
@@ -284,7 +280,7 @@ class Lookups:
             if entry is not None:
                 engine.counters.hits += counts
                 entry.used = True
-                return _Plan(identity, Answer(entry.raw, entry.sent, entry), None, None, mine=False)
+                return _Plan(identity, Answer(entry.raw, entry.sent, entry))
             engine.counters.misses += counts
             fill = keeper.join(identity, now)
             if fill is not None:
@@ -292,7 +288,7 @@ class Lookups:
                     raise self._overloaded(self._limits.max_waiters, "limits.maxWaiters")
                 engine.counters.joins += 1
                 engine.waiters += 1
-                return _Plan(identity, None, fill, kind(fill), mine=False)
+                return _Plan(identity, None, fill, kind(fill))
             if engine.in_flight >= self._limits.max_in_flight:
                 raise self._overloaded(self._limits.max_in_flight, "limits.maxInFlight")
             if not node.breaker.admits(now):
@@ -302,7 +298,7 @@ class Lookups:
             engine.in_flight += 1
             fill = keeper.begin(identity, now)
             fill.where = node
-            return _Plan(identity, None, fill, kind(fill) if own else None, mine=True)
+            return _Plan(identity, None, fill, kind(fill) if own else None, True)
 
     def _overloaded(self, limit: int, option: str) -> Overloaded:
         self._engine.counters.fetch_errors["Overloaded"] += 1

@@ -11,6 +11,8 @@ from functools import lru_cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
+
 from edgeprofile.core.keeper import Found
 from edgeprofile.errors import ProtocolViolation
 from edgeprofile.profile import document_models, encode_document, encode_hash, encode_strings
@@ -68,16 +70,13 @@ class _Form:
         return _Form((*parts, last + before, after), fields, (*self.shapes, _NUMBERS))
 
 
-class Ask:
+class Ask(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A packed question and how many replies it gets, of what types."""
 
-    __slots__ = ("expects", "form", "keys", "payload")
-
-    def __init__(self, keys: tuple[bytes, ...], payload: bytes, expects: int, form: _Form) -> None:
-        self.keys = keys
-        self.payload = payload
-        self.expects = expects
-        self.form = form
+    keys: tuple[bytes, ...]
+    payload: bytes
+    expects: int
+    form: _Form
 
     def sound(self, replies: list[Any]) -> bool:
         """Whether these can be the replies."""
