@@ -112,7 +112,15 @@ def _value(row: Row) -> str:
     if row.unit != "x":
         return ""
     value = row.value
-    return f"{number(value.median)} x ({number(value.low)}-{number(value.high)})"
+    return f"{_ratio(value.median, row.target)} x ({number(value.low)}-{number(value.high)})"
+
+
+def _ratio(value: float, target: Target | None) -> str:
+    """The number; with more digits where fewer would put it on the other side of the bound."""
+    if target is None:
+        return number(value)
+    told = (number(value), *(f"{value:.{digits}g}" for digits in range(4, 18)))
+    return next(each for each in told if target.met_by(float(each.replace(",", ""))) == target.met_by(value))
 
 
 def _target(target: Target | None, unit: str) -> str:

@@ -13,7 +13,7 @@ from benchmarks.page import charts, pictures, sections
 from benchmarks.page.document import document
 from benchmarks.page.scales import percent
 from benchmarks.rounds import summary
-from benchmarks.rows import Missing, Result, at_least, at_most, quantity, times_the_rate
+from benchmarks.rows import Missing, Result, at_least, at_most, quantity, times_the_cost, times_the_rate
 
 ABOUT = {
     "cpu": "A processor",
@@ -56,6 +56,12 @@ def weighed():
     policies = ("edgeprofile", "edgeprofile, sieve", "exact LRU", "SIEVE")
     ratios = {f"{name}, {PUBLIC}, {share}": summary([0.5 + share]) for name in policies for share in (0.01, 0.1, 0.5)}
     return report.report(QUICK, [memory, Result(figure="ratio", title="Hits", samples=ratios)], ABOUT)
+
+
+@pytest.mark.parametrize(("value", "told"), [(1.1005, "1.101 x"), (1.099, "1.1 x"), (1.1, "1.1 x"), (1.2345, "1.23 x")])
+def test_a_ratio_is_told_on_its_own_side_of_the_bound(value, told):
+    row = times_the_cost("memory, growth", [value], [1.0], at_most(1.1), "half as many rows")
+    assert report.cells(row).ratio.startswith(f"{told} (")
 
 
 def test_the_readme_tells_every_bound_and_comparison_and_who_was_absent(found, tmp_path):
