@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Backoff", "after"]
 
 _FIRST, _CAP = 0.05, 5.0
+_MOST_DOUBLINGS = 64  # beyond any cap, and far from where a float ends
 
 
 class Backoff:
@@ -13,22 +14,19 @@ class Backoff:
     def __init__(self, first: float = _FIRST, cap: float = _CAP) -> None:
         self._first = first
         self._cap = cap
-        self._due = first
+        self._failures = 0
 
     def next(self, chance: float) -> float:
         """The delay before the next attempt; ``chance`` is in [0, 1)."""
-        due, self._due = self._due, min(self._due * 2, self._cap)
-        return _spread(due, chance)
+        self._failures += 1
+        return after(self._failures, chance, self._first, self._cap)
 
     def reset(self) -> None:
         """An attempt succeeded."""
-        self._due = self._first
+        self._failures = 0
 
 
-def after(failures: int, chance: float) -> float:
-    """The delay after so many attempts in a row that failed, for who counts them."""
-    return _spread(min(_FIRST * 2.0 ** min(failures - 1, 10), _CAP), chance)
-
-
-def _spread(due: float, chance: float) -> float:
+def after(failures: int, chance: float, first: float = _FIRST, cap: float = _CAP) -> float:
+    """The delay after so many attempts in a row that failed, for who counts them; as of `Backoff`."""
+    due = min(first * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), cap)
     return due * (0.5 + chance / 2)
