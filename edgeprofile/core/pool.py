@@ -315,8 +315,7 @@ class Pool:
 
 def weight(value: str, data: bytes | Profile | None) -> int:
     """Bytes of memory that an entry takes, its id value included."""
-    size = ENTRY_SIZE + text_size(value)
-    return size if data is None else size + (bytes_size(data) if type(data) is bytes else data_size(data))
+    return ENTRY_SIZE + text_size(value) + data_size(data)
 
 
 def data_size(data: bytes | Profile | None) -> int:

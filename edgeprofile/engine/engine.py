@@ -39,7 +39,6 @@ from edgeprofile.errors import (
     UnknownDestination,
 )
 from edgeprofile.metrics import Counters, DestinationStatus, Stats, counted
-from edgeprofile.profile import decode
 from edgeprofile.store.endpoint import ConnectionLost
 
 if TYPE_CHECKING:
@@ -306,7 +305,7 @@ class Engine:
         data = entry.data
         if data is not None and not isinstance(data, bytes):
             return data
-        profile = decode(raw, read_at=entry.sent, clock=self.clock)
+        profile = self.cache.decode(entry, raw)
         with self.lock:
             return self.cache.adopt(entry, profile)
 
