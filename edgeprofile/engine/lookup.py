@@ -108,7 +108,7 @@ class Lookups:
 
     def read_many(self, identities: Iterable[Identity], deadline: float) -> list[Answer]:
         """Several profiles, in order, for a thread; the misses of one node share a round trip, all nodes work at once."""
-        plans = self._plans(identities, ThreadWaiter, own=True)
+        plans = self._plans(identities, ThreadWaiter)
         try:
             batches = self._batches(plans)
             if len(batches) > 1:
@@ -159,7 +159,7 @@ class Lookups:
     async def _atry_many(
         self, identities: Iterable[Identity], deadline: float
     ) -> list[tuple[Identity, Answer | EdgeProfileError]]:
-        plans = self._plans(identities, TaskWaiter, own=True)
+        plans = self._plans(identities, TaskWaiter)
         try:
             await self._start(self._batches(plans, _A_TURN))
             return [(plan.identity, await self._task_outcome(plan, deadline)) for plan in plans]
@@ -245,11 +245,11 @@ class Lookups:
         node = self._engine.upstream(identity).at(to.address)
         return node, reading, reading.asking(identity.keys[0]), self._engine.clock()
 
-    def _plans(self, identities: Iterable[Identity], kind: type[Waiter], *, own: bool) -> list[_Plan[Waiter]]:
+    def _plans(self, identities: Iterable[Identity], kind: type[Waiter]) -> list[_Plan[Waiter]]:
         """All or none: a limit that is reached halfway fails what was begun before it."""
         plans: list[_Plan[Waiter]] = []
         try:
-            plans.extend(self._plan_or_none(identity, kind, own=own) for identity in identities)
+            plans.extend(self._plan_or_none(identity, kind) for identity in identities)
         except BaseException as error:
             for batch in self._batches(plans):
                 batch.fail(error)
@@ -257,10 +257,10 @@ class Lookups:
             raise
         return plans
 
-    def _plan_or_none(self, identity: Identity, kind: type[Waiter], *, own: bool) -> _Plan[Waiter]:
+    def _plan_or_none(self, identity: Identity, kind: type[Waiter]) -> _Plan[Waiter]:
         """A plan without a fill where no node is known yet: that profile is looked up by itself."""
         try:
-            return self._plan(identity, kind, own=own, counts=True)
+            return self._plan(identity, kind, own=True, counts=True)
         except RedisUnavailable:
             return _Plan(identity)
 
