@@ -23,16 +23,16 @@ class Speedups(BuildHookInterface):  # type: ignore[misc]  # hatchling has no an
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile into the source tree for an editable installation, which finds it there, and else only into the wheel."""
-        editable = version == "editable"
+        editable, installed = version == "editable", Path(self.root, "edgeprofile", _file())
         try:
             if editable:
-                Path(self.root, "edgeprofile", _file()).unlink(missing_ok=True)
+                installed.unlink(missing_ok=True)
             if os.environ.get("EDGEPROFILE_NO_EXTENSIONS") or sysconfig.get_config_var("Py_GIL_DISABLED"):
                 return
             self._scratch = tempfile.TemporaryDirectory()
             built = _compiled(Path(self.root), self._scratch.name)
             if editable:
-                shutil.copy2(built, Path(self.root, "edgeprofile", _file()))
+                shutil.copy2(built, installed)
                 return
         except Exception as error:  # noqa: BLE001 (whatever stands in the way, a pure wheel works)
             self.app.display_warning(f"built without its compiled part, hits will cost twice as much: {error}")
