@@ -602,12 +602,19 @@ class TestCursor:
         assert cursor.traits()["bob"] == BOB
         assert counts(cursor.sync()) == {"unchanged": 1}
 
-    @pytest.mark.parametrize("kind", ["TIMESTAMP", "DATE", "DOUBLE PRECISION"])
-    def test_infinity_is_no_checkpoint(self, syncing, kind):
+    @staticmethod
+    def seen(syncing, kind, *others):
+        """A view of ``a``, seen at a first moment, and of others; the second moment."""
         first, second = ("1", "2") if kind == "DOUBLE PRECISION" else ("2026-01-01", "2026-02-01")
         syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="seen"),))
         syncing.execute(f"CREATE TABLE features_by_email (email TEXT, seen {kind})")
-        syncing.execute(f"INSERT INTO features_by_email VALUES ('a', '{first}'), ('b', 'infinity'), ('c', '-infinity')")  # noqa: S608
+        rows = ", ".join(f"('{name}', '{moment}')" for name, moment in zip("abc", (first, *others), strict=False))
+        syncing.execute(f"INSERT INTO features_by_email VALUES {rows}")  # noqa: S608
+        return second
+
+    @pytest.mark.parametrize("kind", ["TIMESTAMP", "DATE", "DOUBLE PRECISION"])
+    def test_infinity_is_no_checkpoint(self, syncing, kind):
+        second = self.seen(syncing, kind, "infinity", "-infinity")
         assert syncing.sync().delivered == 3
         syncing.execute(f"UPDATE features_by_email SET seen = '{second}' WHERE email = 'a'")  # noqa: S608
         assert counts(syncing.sync()) == {"updated": 1, "unchanged": 1, "delivered": 1}
@@ -615,10 +622,7 @@ class TestCursor:
 
     @pytest.mark.parametrize("kind", ["TIMESTAMP", "DATE", "DOUBLE PRECISION"])
     def test_one_that_an_earlier_version_left_is_put_right(self, syncing, kind):
-        first, second = ("1", "2") if kind == "DOUBLE PRECISION" else ("2026-01-01", "2026-02-01")
-        syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="seen"),))
-        syncing.execute(f"CREATE TABLE features_by_email (email TEXT, seen {kind})")
-        syncing.execute(f"INSERT INTO features_by_email VALUES ('a', '{first}'), ('b', 'infinity')")  # noqa: S608
+        second = self.seen(syncing, kind, "infinity")
         syncing.sync()
         syncing.execute("UPDATE _rudderstack.\"SYNC_RUNS\" SET cursor_checkpoint = 'infinity'")
         syncing.execute(f"UPDATE features_by_email SET seen = '{second}' WHERE email = 'a'")  # noqa: S608
