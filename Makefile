@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(STAMP): pyproject.toml hatch_build.py edgeprofile/_speedups.c
+$(STAMP): pyproject.toml hatch_build.py $(wildcard edgeprofile/compiled/*.[ch])
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing EdgeProfile and its tools into $(VENV) (once; a minute or two)"
 	@$(PIP) install --upgrade pip

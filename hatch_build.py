@@ -13,7 +13,7 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
 _MODULE = "edgeprofile._speedups"
-_SOURCE = "edgeprofile/_speedups.c"
+_SOURCES = "edgeprofile/compiled"
 
 
 class Speedups(BuildHookInterface):  # type: ignore[misc]  # hatchling has no annotations
@@ -53,7 +53,8 @@ def _file() -> str:
 
 def _compiled(root: Path, scratch: str) -> Path:
     flags = ["-O2"] if sys.platform != "win32" else []
-    extension = Extension(_MODULE, [str(root / _SOURCE)], extra_compile_args=flags)
+    sources, headers = (sorted(map(str, Path(root, _SOURCES).glob(kind))) for kind in ("*.c", "*.h"))
+    extension = Extension(_MODULE, sources, depends=headers, extra_compile_args=flags)
     command = build_ext(Distribution({"ext_modules": [extension]}))
     command.build_lib = command.build_temp = scratch
     command.ensure_finalized()

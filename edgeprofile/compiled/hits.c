@@ -1,18 +1,11 @@
-/* The hit path and the freezing of decoded profiles, compiled: edgeprofile/speedups.py says what for.
+/* The hit path: edgeprofile/hits.py is what it stands before.
 
    A shortcut answers the plain hit and nothing else. Whatever is not plain, and whatever goes wrong, is left to the
    Python function that it stands before, so that every rule has one home. Entries are read in the order that their
-   class asks for: the deadline, the data, the lease. All of this needs the interpreter's lock.
+   class asks for: the deadline, the data, the lease. All of this needs the interpreter's lock. */
 
-   What is learnt from Python is kept once per process, so only the first copy of the package to import this gets it. */
-
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "parts.h"
 #include <structmember.h>
-
-#ifdef Py_GIL_DISABLED
-#error "entries are read and marked under the interpreter's lock"
-#endif
 
 /* The clock of time.monotonic, which entries and leases are on. */
 static double
@@ -399,158 +392,22 @@ static PyType_Spec shortcut_spec = {
     shortcut_slots,
 };
 
-/* Freezing: decoded members into a read-only dict, whose names all profiles share and which the collector, like all
-   that hangs on it, need not walk. */
-
-static PyTypeObject *traits_type, *items_type;
-
-static PyObject *frozen(PyObject *value);
-
-static int
-fill(PyObject *traits, PyObject *members)
-{
-    PyObject *name, *value;
-    for (Py_ssize_t position = 0; PyDict_Next(members, &position, &name, &value);) {
-        Py_INCREF(name);
-#if PY_VERSION_HEX < 0x030C0000 || PY_VERSION_HEX >= 0x030D0000 /* 3.12 would keep it for ever */
-        PyUnicode_InternInPlace(&name);
-#endif
-        PyObject *made = frozen(value);
-        int failed = made == NULL ? -1 : PyDict_SetItem(traits, name, made);
-        Py_XDECREF(made);
-        Py_DECREF(name);
-        if (failed < 0)
-            return -1;
-    }
-    PyObject_GC_UnTrack(traits);
-    return 0;
-}
-
-static PyObject *
-empty(PyTypeObject *type, PyTypeObject *base)
-{
-    PyObject *nothing = PyTuple_New(0);
-    PyObject *made = nothing == NULL ? NULL : base->tp_new(type, nothing, NULL);
-    Py_XDECREF(nothing);
-    return made;
-}
-
-static PyObject *
-frozen_dict(PyObject *members)
-{
-    PyObject *traits = empty(traits_type, &PyDict_Type);
-    if (traits != NULL && fill(traits, members) < 0)
-        Py_CLEAR(traits);
-    return traits;
-}
-
-static PyObject *
-frozen_list(PyObject *values)
-{
-    PyObject *items = empty(items_type, &PyList_Type);
-    if (items == NULL)
-        return NULL;
-    PyObject *extended = PyList_Type.tp_as_sequence->sq_inplace_concat(items, values);  /* allocates no more than needed */
-    if (extended == NULL)
-        goto failed;
-    Py_DECREF(extended);
-    for (Py_ssize_t index = 0; index < PyList_GET_SIZE(items); index++) {
-        PyObject *made = frozen(PyList_GET_ITEM(items, index));
-        if (made == NULL || PyList_SetItem(items, index, made) < 0)
-            goto failed;
-    }
-    PyObject_GC_UnTrack(items);
-    return items;
-failed:
-    Py_DECREF(items);
-    return NULL;
-}
-
-static PyObject *
-frozen(PyObject *value)
-{
-    int is_dict = PyDict_CheckExact(value);
-    if (!is_dict && !PyList_CheckExact(value))
-        return Py_NewRef(value);
-    if (Py_EnterRecursiveCall(" while a profile was decoded"))
-        return NULL;
-    PyObject *made = is_dict ? frozen_dict(value) : frozen_list(value);
-    Py_LeaveRecursiveCall();
-    return made;
-}
-
-static PyObject *
-freeze_into(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 2 || traits_type == NULL || !PyDict_Check(args[0]) || !PyDict_CheckExact(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "freeze_into(empty, members) after freeze_as(traits, items)");
-        return NULL;
-    }
-    if (fill(args[0], args[1]) < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-freeze_as(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    PyTypeObject *traits, *items;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyType_Type, &traits, &PyType_Type, &items))
-        return NULL;
-    if (!PyType_IsSubtype(traits, &PyDict_Type) || !PyType_IsSubtype(items, &PyList_Type)) {
-        PyErr_SetString(PyExc_TypeError, "freeze_as takes a kind of dict and a kind of list");
-        return NULL;
-    }
-    Py_XSETREF(traits_type, (PyTypeObject *)Py_NewRef(traits));
-    Py_XSETREF(items_type, (PyTypeObject *)Py_NewRef(items));
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef functions[] = {
     {"learn", learn, METH_VARARGS, "learn(Entry, Lease): where their fields lie. Raises TypeError if they are no slots."},
     {"pick", pick, METH_VARARGS,
      "pick(entries, values, encoded): what is served, by value, and the values of which nothing is."},
-    {"freeze_as", freeze_as, METH_VARARGS, "freeze_as(traits, items): the kinds of dict and list that are read-only."},
-    {"freeze_into", (PyCFunction)(void (*)(void))freeze_into, METH_FASTCALL,
-     "freeze_into(empty, members): fill a read-only dict with members, frozen at every depth."},
     {NULL, NULL, 0, NULL},
 };
 
-static int
-execute(PyObject *module)
+int
+add_hits(PyObject *module)
 {
-    const char *unwanted = getenv("EDGEPROFILE_NO_EXTENSIONS");
-    if (unwanted != NULL && *unwanted != '\0') {
-        PyErr_SetString(PyExc_ImportError, "EDGEPROFILE_NO_EXTENSIONS is set");
-        return -1;
-    }
-    if (shelf_type != NULL) {
-        PyErr_SetString(PyExc_ImportError, "another interpreter, or another copy of the package, has it already");
-        return -1;
-    }
     model_name = PyUnicode_InternFromString("model");
     timeout_name = PyUnicode_InternFromString("timeout");
     shelf_type = (PyTypeObject *)PyType_FromSpec(&shelf_spec);
     shortcut_type = (PyTypeObject *)PyType_FromSpec(&shortcut_spec);
-    if (model_name == NULL || timeout_name == NULL || shelf_type == NULL || shortcut_type == NULL)
+    if (model_name == NULL || timeout_name == NULL || shelf_type == NULL || shortcut_type == NULL
+        || PyModule_AddType(module, shelf_type) < 0 || PyModule_AddType(module, shortcut_type) < 0)
         return -1;
-    return PyModule_AddType(module, shelf_type) < 0 ? -1 : PyModule_AddType(module, shortcut_type);
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-#if PY_VERSION_HEX >= 0x030C0000
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "edgeprofile._speedups", "Compiled parts of EdgeProfile.", 0, functions, slots, NULL, NULL, NULL,
-};
-
-PyMODINIT_FUNC
-PyInit__speedups(void)
-{
-    return PyModuleDef_Init(&module);
+    return PyModule_AddFunctions(module, functions);
 }
