@@ -32,6 +32,7 @@ __all__ = [
     "document_models",
     "encode_document",
     "encode_hash",
+    "encode_plain",
     "encode_strings",
 ]
 
@@ -67,6 +68,14 @@ def encode_hash(fields: Sequence[bytes]) -> Encoded:
             members[_name(name)] = _quote(text)
             broken.append(_text(name))
     return Encoded(b"{%b}" % b",".join(b"%b:%b" % member for member in members.items()), tuple(broken))
+
+
+def _left(_fields: object) -> None:
+    """Left to `encode_hash`."""
+
+
+encode_plain: Callable[[object], bytes | None] = _left if compiled is None else compiled.encode_plain
+"""What `encode_hash` makes of a hash where nothing is rare, and nothing broken. None: it is left to `encode_hash`."""
 
 
 def encode_strings(fields: Sequence[bytes]) -> Encoded:

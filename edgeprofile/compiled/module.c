@@ -17,7 +17,7 @@ execute(PyObject *module)
         return -1;
     }
     is_taken = 1;
-    return add_hits(module) < 0 ? -1 : add_freezing(module);
+    return add_hits(module) < 0 || add_freezing(module) < 0 ? -1 : add_encoding(module);
 }
 
 static PyModuleDef_Slot slots[] = {

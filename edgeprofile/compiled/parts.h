@@ -15,5 +15,6 @@
 /* Each adds its functions and classes to the module; -1 with an error set if it cannot. */
 int add_hits(PyObject *module);
 int add_freezing(PyObject *module);
+int add_encoding(PyObject *module);
 
 #endif

@@ -15,7 +15,7 @@ import msgspec
 
 from edgeprofile.core.keeper import Found
 from edgeprofile.errors import ProtocolViolation
-from edgeprofile.profile import document_models, encode_document, encode_hash, encode_strings
+from edgeprofile.profile import document_models, encode_document, encode_hash, encode_plain, encode_strings
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
@@ -117,6 +117,7 @@ class Reading:
         self._encode: Callable[[Any], Encoded] = (
             encode_document if json_documents else encode_strings if layout == "event-stream" else encode_hash
         )
+        self._encode_plain = encode_plain if self._encode is encode_hash else _left
         self._hash = not json_documents
         self._command = "HGETALL" if self._hash else "JSON.GET"
         self._plain = _Form(*((_HASH, (), _HASH_SHAPES) if self._hash else (_DOCUMENT, (), _DOCUMENT_SHAPES)))
@@ -145,21 +146,25 @@ class Reading:
         value = replies[1]
         if isinstance(value, ErrorReply):
             raise refusal(value, node, doing=self._command, rule=self._rule)
-        return self._present(value, 0.0, self._plain.ttls, self._plain, node).raw if value else None
+        return self._present(value, node) if value else None
 
     def found(self, ask: Ask, replies: list[Any], node: str) -> Found | Unasked:
         """What the replies to `ask` say. Raises `WrongType`, `ServerRefused` or `AccessDenied`."""
         form = ask.form
-        step = form.replies
-        for number, key in enumerate(ask.keys):
-            start = number * step
+        start = 0
+        for key in ask.keys:
             value = replies[start]
             if isinstance(value, ErrorReply):
                 raise refusal(value, node, doing=self._command, rule=self._rule)
             if value:
-                field_ttls = replies[start + 2] if form.fields else form.ttls
-                found = self._present(value, _seconds(replies[start + 1]), field_ttls, form, node)
-                return self._complete(found, value, key, form)
+                raw = self._present(value, node)
+                lives = _seconds(replies[start + 1])
+                if form.fields and replies[start + 2] != form.ttls:
+                    lives = min(lives, self._least(replies[start + 2], form.fields, value[::2], node))
+                found = Found(raw, lives)
+                whole = not self.field_ttls or form.known.issuperset(value[::2])
+                return found if whole else self._incomplete(found, value[::2], key, form)
+            start += form.replies
         return Found(None)
 
     def finish(self, unasked: Unasked, replies: list[Any], node: str) -> Found:
@@ -167,22 +172,24 @@ class Reading:
         names = unasked.ask.form.fields
         return Found(unasked.found.raw, min(unasked.found.lives, self._least(replies[0], names, names, node)))
 
-    def _present(self, value: Any, ttl: float, field_ttls: Any, form: _Form, node: str) -> Found:
+    def _present(self, value: Any, node: str) -> bytes:
+        raw = self._encode_plain(value)
+        if raw is None:
+            raw = self._encoded(value, node)
+        self._models(self._names(value))
+        return raw
+
+    def _encoded(self, value: Any, node: str) -> bytes:
         try:
             encoded = self._encode(value)
         except (AttributeError, TypeError, ValueError) as error:
             raise ProtocolViolation(f"{node} answered {self._command} with what is no value", node=node) from error
         if encoded.broken:
             self._unreadable(encoded.broken)
-        self._models(self._names(value))
-        if field_ttls != form.ttls:
-            ttl = min(ttl, self._least(field_ttls, form.fields, value[::2], node))
-        return Found(encoded.json, ttl)
+        return encoded.json
 
-    def _complete(self, found: Found, value: Any, key: bytes, form: _Form) -> Found | Unasked:
-        if not self.field_ttls or form.known.issuperset(value[::2]):
-            return found
-        names = tuple([name for name in value[::2] if name not in form.known])
+    def _incomplete(self, found: Found, present: Sequence[bytes], key: bytes, form: _Form) -> Found | Unasked:
+        names = tuple([name for name in present if name not in form.known])
         if len(names) > _MOST_ASKED:
             return Found(found.raw, 0.0)
         self._remember(names)
@@ -215,6 +222,10 @@ class Reading:
             self.weakness = (
                 "hash fields that expire may be served until ttl, for their TTLs cannot be read: grant +hpttl"
             )
+
+
+def _left(_value: Any) -> None:
+    """It is no plain hash."""
 
 
 def _fields(value: Any) -> Iterable[str]:
