@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -44,9 +45,9 @@ class Counters:
         self.fetch_errors: Counter[str] = Counter()
         self.fetch_seconds = Histogram()
         self.fence_seconds = Histogram()
-        self.found: Counter[str] = Counter()
-        self.absent: Counter[str] = Counter()
-        self.models: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.found: defaultdict[str, int] = defaultdict(int)
+        self.absent: defaultdict[str, int] = defaultdict(int)
+        self.models: defaultdict[str, defaultdict[str, int]] = defaultdict(partial(defaultdict, int))
         self.refreshes = 0
         self.refreshes_dropped = 0
         self.events = 0
