@@ -33,9 +33,11 @@ _MOST_ASKED: Final = 1024
 _NO_SUCH_KEY: Final = -2
 _NO_TTL: Final = -1
 
-_HASH: Final = (b"*2\r\n$7\r\nHGETALL\r\n", b"*2\r\n$4\r\nPTTL\r\n", b"")
-_DOCUMENT: Final = (b"*3\r\n$8\r\nJSON.GET\r\n", b"$1\r\n.\r\n*2\r\n$4\r\nPTTL\r\n", b"")
-"""Commands, packed, cut where the key goes."""
+_HASH: Final = (b"*2\r\n$7\r\nHGETALL\r\n$", b"\r\n*2\r\n$4\r\nPTTL\r\n$", b"\r\n")
+_DOCUMENT: Final = (b"*3\r\n$8\r\nJSON.GET\r\n$", b"\r\n$1\r\n.\r\n*2\r\n$4\r\nPTTL\r\n$", b"\r\n")
+"""Commands, packed, cut where the key and its length go."""
+_MOST_CUTS: Final = 512
+"""Commands are cut once for each length of a key up to this."""
 
 
 _Shapes: TypeAlias = tuple[tuple[type, ...], ...]
@@ -49,7 +51,7 @@ _DOCUMENT_SHAPES: Final = ((bytes, _NOTHING, ErrorReply), _NUMBER)
 class _Form:
     """How one key is asked for: packed commands without the key, the fields whose TTLs they ask for, and the replies."""
 
-    __slots__ = ("fields", "known", "parts", "replies", "shapes", "ttls")
+    __slots__ = ("_cuts", "fields", "known", "parts", "replies", "shapes", "ttls")
 
     def __init__(self, parts: tuple[bytes, ...], fields: tuple[bytes, ...], shapes: _Shapes) -> None:
         self.parts = parts
@@ -58,16 +60,25 @@ class _Form:
         self.shapes = shapes
         self.replies = len(shapes)
         self.ttls = [_NO_TTL] * len(fields)
+        self._cuts: dict[int, list[bytes]] = {}
 
     def payload(self, key: bytes) -> bytes:
         """The question for a key."""
-        return (b"$%d\r\n%b\r\n" % (len(key), key)).join(self.parts)
+        return key.join(self._cuts.get(len(key)) or self._cut(len(key)))
+
+    def _cut(self, length: int) -> list[bytes]:
+        """The commands, cut where keys of that length go."""
+        *parts, last = self.parts
+        cut = [*[b"%b%d\r\n" % (part, length) for part in parts], last]
+        if length <= _MOST_CUTS:
+            self._cuts[length] = cut
+        return cut
 
     def asking(self, fields: tuple[bytes, ...]) -> _Form:
         """The same, and for the TTLs of these fields as well."""
         *parts, last = self.parts
-        before, after = _field_ttls(b"", fields).split(b"$0\r\n\r\n", 1)
-        return _Form((*parts, last + before, after), fields, (*self.shapes, _NUMBERS))
+        before, after = _field_ttls(b"", fields).split(b"0\r\n\r\n", 1)
+        return _Form((*parts, last + before, b"\r\n" + after), fields, (*self.shapes, _NUMBERS))
 
 
 class Ask(msgspec.Struct, frozen=True, eq=False, gc=False):
