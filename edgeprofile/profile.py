@@ -70,12 +70,8 @@ def encode_hash(fields: Sequence[bytes]) -> Encoded:
     return Encoded(b"{%b}" % b",".join(b"%b:%b" % member for member in members.items()), tuple(broken))
 
 
-def _left(_fields: object) -> None:
-    """Left to `encode_hash`."""
-
-
-encode_plain: Callable[[object], bytes | None] = _left if compiled is None else compiled.encode_plain
-"""What `encode_hash` makes of a hash where nothing is rare, and nothing broken. None: it is left to `encode_hash`."""
+encode_plain: Callable[[object], bytes | None] | None = None if compiled is None else compiled.encode_plain
+"""What `encode_hash` makes of a hash where nothing is rare, and nothing broken; None for any other."""
 
 
 def encode_strings(fields: Sequence[bytes]) -> Encoded:

@@ -1,4 +1,4 @@
-"""The compiled part, where it was built: plain hits, and the freezing of what is decoded.
+"""The compiled part, where it was built: plain hits, the encoding of plain hashes, and the freezing of what is decoded.
 
 Everything works without it, and means the same: a hit costs two to three times as much then, and decoding three times.
 It is not built without a C compiler, nor for an interpreter without its lock; ``EDGEPROFILE_NO_EXTENSIONS=1`` leaves it

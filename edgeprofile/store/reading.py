@@ -128,7 +128,7 @@ class Reading:
         self._encode: Callable[[Any], Encoded] = (
             encode_document if json_documents else encode_strings if layout == "event-stream" else encode_hash
         )
-        self._encode_plain = encode_plain if self._encode is encode_hash else _left
+        self._encode_plain = encode_plain if encode_plain is not None and self._encode is encode_hash else _left
         self._hash = not json_documents
         self._command = "HGETALL" if self._hash else "JSON.GET"
         self._plain = _Form(*((_HASH, (), _HASH_SHAPES) if self._hash else (_DOCUMENT, (), _DOCUMENT_SHAPES)))
@@ -173,8 +173,9 @@ class Reading:
                 if form.fields and replies[start + 2] != form.ttls:
                     lives = min(lives, self._least(replies[start + 2], form.fields, value[::2], node))
                 found = Found(raw, lives)
-                whole = not self.field_ttls or form.known.issuperset(value[::2])
-                return found if whole else self._incomplete(found, value[::2], key, form)
+                if self.field_ttls and not form.known.issuperset(value[::2]):
+                    return self._incomplete(found, value[::2], key, form)
+                return found
             start += form.replies
         return Found(None)
 
@@ -236,7 +237,7 @@ class Reading:
 
 
 def _left(_value: Any) -> None:
-    """It is no plain hash."""
+    """What is no plain hash is left to the Python."""
 
 
 def _fields(value: Any) -> Iterable[str]:
