@@ -40,6 +40,15 @@ def test_a_hash_is_asked_for_with_its_ttl() -> None:
     assert ask.expects == 2
 
 
+@pytest.mark.parametrize("length", [0, 1, 9, 10, 512, 513, 70_000])
+def test_keys_of_any_length_are_asked_for_again_and_again(length: int) -> None:
+    by = reading()
+    learn(by, b"m")
+    for key in (b"a" * length, b"b" * length, b"\r" * length):
+        expected = pack(("HGETALL", key), ("PTTL", key), ("HPTTL", key, "FIELDS", 1, b"m"))
+        assert by.ask(asked_for(key)).payload == expected
+
+
 def test_a_document_is_asked_for_with_its_ttl() -> None:
     ask = reading(json_documents=True).ask(asked_for(KEY))
     assert ask.payload == pack(("JSON.GET", KEY, "."), ("PTTL", KEY))
