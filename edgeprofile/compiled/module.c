@@ -17,7 +17,8 @@ execute(PyObject *module)
         return -1;
     }
     is_taken = 1;
-    return add_hits(module) < 0 || add_freezing(module) < 0 ? -1 : add_encoding(module);
+    int failed = add_hits(module) < 0 || add_freezing(module) < 0 || add_encoding(module) < 0 || add_frames(module) < 0;
+    return failed ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

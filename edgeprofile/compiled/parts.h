@@ -16,5 +16,6 @@
 int add_hits(PyObject *module);
 int add_freezing(PyObject *module);
 int add_encoding(PyObject *module);
+int add_frames(PyObject *module);
 
 #endif

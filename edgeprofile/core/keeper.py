@@ -14,6 +14,7 @@ import msgspec
 
 from edgeprofile.core.coherence import FOREVER, Phase
 from edgeprofile.core.fills import Fill, Fills
+from edgeprofile.core.held import held
 from edgeprofile.core.slots import slot
 
 if TYPE_CHECKING:
@@ -146,24 +147,15 @@ class Keeper:
         """
         known = self.fills.keys()
         concerned = [key for key in keys if key in known] if known else []
-        concerned += self._cached(source, keys)
+        concerned += held(keys, tuple(self._spaces(source)))
         return [entry for key in dict.fromkeys(concerned) for entry in self.changed(source.identities(key), key)]
 
-    def _cached(self, source: Source, keys: list[bytes]) -> list[bytes]:
-        """The keys of which an entry may be there: all that begin as a cached id type's keys do, and end as an id of it."""
-        found: list[bytes] = []
-        joined = ""
-        for prefix, entries in self._prefixes(source):
-            joined = joined or _joined(keys)
-            values = _among(joined, prefix, len(keys)) if joined and "\0" not in prefix else _ends(keys, prefix)
-            found += [(prefix + value).encode("utf-8", "surrogateescape") for value in values if value in entries]
-        return found
-
-    def _prefixes(self, source: Source) -> Iterator[tuple[str, dict[str, Entry]]]:
+    def _spaces(self, source: Source) -> Iterator[tuple[bytes, dict[str, Entry]]]:
+        """What the keys of each cached id type begin with, and its entries."""
         for entity, branches in self.cache.tree(source.id).items():
             for id_type, entries in branches.items():
                 for key in source.layout.keys(entity, id_type, "?"):
-                    yield key[:-1].decode(), entries
+                    yield key[:-1], entries
 
     def overwrite(self, identity: Identity) -> None:
         """This process is about to change the profile, or has tried to: from now on nothing older may be served."""
@@ -197,25 +189,6 @@ class Keeper:
         if fill.lease is None and self.policy.max_staleness < life:
             life = self.policy.max_staleness
         return min(life, found.lives)
-
-
-def _joined(keys: list[bytes]) -> str:
-    """All keys as one text, a NUL before each; empty if a key holds one."""
-    text = "\0" + b"\0".join(keys).decode("utf-8", "surrogateescape")
-    return text if text.count("\0") == len(keys) else ""
-
-
-def _among(joined: str, prefix: str, count: int) -> list[str]:
-    """What follows the prefix in those of ``count`` joined keys that begin with it."""
-    values = joined.split("\0" + prefix)[1:]
-    return values if len(values) == count else [value.partition("\0")[0] for value in values]
-
-
-def _ends(keys: list[bytes], prefix: str) -> list[str]:
-    """As `_among`, of keys that may hold anything."""
-    beginning = prefix.encode()
-    size = len(beginning)
-    return [key[size:].decode("utf-8", "surrogateescape") for key in keys if key.startswith(beginning)]
 
 
 def _jittered(ttl: float) -> tuple[float, ...]:

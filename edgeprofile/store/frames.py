@@ -8,6 +8,9 @@ that byte on.
 
 Most events are named alike, too. A run of such is split at the name and the next frame's beginning together, so that
 nothing is left behind the keys and what is to be done for each is one call.
+
+Where the compiled part was built it cuts instead, by the lengths that stand in the bytes. It leaves no whole event of a
+subscribed pattern to the general reader, however odd, and is told apart by nothing else.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ from itertools import compress, takewhile
 from operator import is_
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from edgeprofile.speedups import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BEGINNING", "Cut", "Cutter"]
+__all__ = ["BEGINNING", "CompiledCutter", "Cut", "Cutter", "cutter"]
 
 BEGINNING: Final = b"*4\r\n$8\r\npmessage\r\n$"
 """What every event begins with."""
@@ -66,7 +71,7 @@ class Cutter:
         changes: list[tuple[bytes, list[bytes]]] = []
         if data.startswith(_HEAD):
             data = self._mixed(data if len(data) < _FEW else self._alike(data, changes), changes)
-        return Cut(changes, data, not data or _is_partial(data))
+        return Cut(changes, data, _is_partial(data))
 
     def _alike(self, data: bytes, changes: list[tuple[bytes, list[bytes]]]) -> bytes:
         """Take events for as long as they have the first one's pattern and name, but for the last; what follows."""
@@ -129,6 +134,26 @@ class Cutter:
         return True
 
 
+class CompiledCutter:
+    """As `Cutter`, by the compiled part."""
+
+    def __init__(self, channels: Mapping[bytes, bytes]) -> None:
+        assert compiled is not None  # noqa: S101 (`cutter` asks)
+        self._cut = compiled.cut
+        self._channels = tuple(channels.items())
+
+    def cut(self, data: bytes) -> Cut:
+        """Take whole events from the front of ``data``, which begins where a frame begins."""
+        changes, end = self._cut(data, self._channels)
+        rest = data[end:]
+        return Cut(changes, rest, _is_partial(rest))
+
+
+def cutter(channels: Mapping[bytes, bytes]) -> Cutter | CompiledCutter:
+    """The faster one that there is."""
+    return Cutter(channels) if compiled is None else CompiledCutter(channels)
+
+
 def _keys(bodies: list[bytes], openings: list[bytes]) -> list[bytes]:
     """The keys of the bodies before the first that does not begin as one of its length must."""
     try:
@@ -146,7 +171,7 @@ def _end_of_parts(data: bytes) -> int:
 
 
 def _is_partial(data: bytes) -> bool:
-    """Whether bytes are the beginning of one event, and not yet a whole one or anything else."""
+    """Whether bytes are nothing or the beginning of one event, and not yet a whole one or anything else."""
     if not data.startswith(BEGINNING):
         return BEGINNING.startswith(data)
     position = len(BEGINNING) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.store.feed import Feed, NoCanary
-from edgeprofile.store.frames import BEGINNING, Cutter
+from edgeprofile.store.frames import BEGINNING, cutter
 from edgeprofile.store.resp import pack
 from edgeprofile.store.rights import CANARIES
 
@@ -27,7 +27,7 @@ class KeyspaceFeed(Feed):
 
     def __init__(self, endpoint: Endpoint, subscription: Subscription, listener: Listener) -> None:
         super().__init__(endpoint, subscription, listener)
-        self._cutter = Cutter(dict.fromkeys(subscription.patterns, subscription.prefix))
+        self._cutter = cutter(dict.fromkeys(subscription.patterns, subscription.prefix))
         self._carry = b""
         self._awaited = len(subscription.channels) + len(subscription.patterns)
         self._pattern = b""
