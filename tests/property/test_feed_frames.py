@@ -1,7 +1,9 @@
 """What a feed is told does not depend on how the bytes arrive, what the keys hold, or what stands between the events."""
 
 import asyncio
-from itertools import pairwise
+import sys
+import tracemalloc
+from itertools import accumulate, pairwise, takewhile
 
 import hiredis
 import pytest
@@ -9,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeprofile.errors import ProtocolViolation
+from edgeprofile.speedups import compiled
 from edgeprofile.store.endpoint import Endpoint
 from edgeprofile.store.feed import Subscription
-from edgeprofile.store.frames import Cutter
+from edgeprofile.store.frames import CompiledCutter, Cutter
 from edgeprofile.store.keyspace import KeyspaceFeed
 from edgeprofile.store.tracking import TrackingFeed, disjoint
 
 PREFIX = b"__keyspace@0__:"
 PATTERNS = (PREFIX + b"1Wsp:2Dest:*", PREFIX + b"1Wsp:3Dest:*")
 CANARY = PREFIX + b"edgeprofile:canary:x"
+CHANNELS = dict.fromkeys(PATTERNS, PREFIX)
 HOSTILE = b"\r\n$4\r\nhset\r\n*4\r\n$8\r\npmessage\r\n$"
 
 
@@ -57,6 +61,14 @@ class Wire:
         pass
 
 
+class InPython(KeyspaceFeed):
+    """Cuts without the compiled part."""
+
+    def __init__(self, endpoint, subscription, listener):
+        super().__init__(endpoint, subscription, listener)
+        self._cutter = Cutter(dict.fromkeys(subscription.patterns, subscription.prefix))
+
+
 def heard(chunks, kind=KeyspaceFeed, subscription=None):
     async def run():
         notes = Notes()
@@ -93,10 +105,18 @@ changes = st.builds(
 )
 messages = st.builds(lambda event: (frame(b"message", CANARY, event), (CANARY, event)), events)
 pongs = st.builds(lambda text: (frame(b"pong", text), text), st.binary(max_size=9))
-runs = st.builds(lambda some, times: some * times, st.lists(changes, max_size=4), st.integers(1, 40))
-streams = st.lists(st.one_of(runs, runs, st.tuples(messages), st.tuples(pongs)), max_size=8).map(
-    lambda parts: [each for part in parts for each in part]
+acknowledgements = st.sampled_from([b"subscribe", b"psubscribe"]).map(
+    lambda kind: (frame(kind, CANARY).replace(b"*2", b"*3", 1) + b":1\r\n", None)
 )
+runs = st.builds(lambda some, times: some * times, st.lists(changes, max_size=4), st.integers(1, 40))
+
+
+def streams_of(*parts):
+    return st.lists(st.one_of(*parts), max_size=8).map(lambda found: [each for part in found for each in part])
+
+
+usual = (runs, runs, st.tuples(messages), st.tuples(pongs))
+streams, interrupted = streams_of(*usual), streams_of(*usual, st.tuples(acknowledgements))
 
 
 def cut(data, places):
@@ -104,18 +124,23 @@ def cut(data, places):
     return [data[start:end] for start, end in pairwise(bounds) if start < end]
 
 
-@given(streams, st.lists(st.integers(0, 1 << 20), max_size=12))
-def test_what_is_told_is_what_was_sent_however_it_arrives(stream, places):
+whichever = pytest.mark.parametrize("kind", [KeyspaceFeed, InPython])
+
+
+@whichever
+@given(stream=streams, places=st.lists(st.integers(0, 1 << 20), max_size=12))
+def test_what_is_told_is_what_was_sent_however_it_arrives(kind, stream, places):
     data = b"".join(sent for sent, _ in stream)
-    notes = heard(cut(data, places))
+    notes = heard(cut(data, places), kind)
     assert notes.told == [told for _, told in stream]
     assert notes.cause is None
 
 
+@whichever
 @pytest.mark.parametrize("event", [b"hset", b"unheard-of", b"hincrbyfloat"])
 @pytest.mark.parametrize("key", [b"k", b"x" * 600, b"*4\r\n$8", HOSTILE])
-def test_an_event_is_told_at_once_whatever_it_is(key, event):
-    assert heard([frame(b"pmessage", PATTERNS[0], PREFIX + key, event)]).told == [(PATTERNS[0], key)]
+def test_an_event_is_told_at_once_whatever_it_is(key, event, kind):
+    assert heard([frame(b"pmessage", PATTERNS[0], PREFIX + key, event)], kind).told == [(PATTERNS[0], key)]
 
 
 class General(KeyspaceFeed):
@@ -129,24 +154,28 @@ class General(KeyspaceFeed):
         self._flush()
 
 
-@given(
-    streams,
-    st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(max_size=3), st.integers(0, 3)), max_size=3),
-    st.lists(st.integers(0, 1 << 20), max_size=6),
-)
-def test_damaged_bytes_are_told_as_the_general_reader_reads_them(stream, damages, places):
+damages = st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(max_size=3), st.integers(0, 3)), max_size=3)
+
+
+def damaged(stream, damages):
     data = b"".join(sent for sent, _ in stream)
     for place, new, gone in damages:
         start = place % (len(data) + 1)
         data = data[:start] + new + data[start + gone :]
-    chunks = cut(data, places)
-    notes, expected = heard(chunks), heard(chunks, General)
+    return data
+
+
+@whichever
+@given(stream=interrupted, damages=damages, places=st.lists(st.integers(0, 1 << 20), max_size=6))
+def test_damaged_bytes_are_told_as_the_general_reader_reads_them(kind, stream, damages, places):
+    chunks = cut(damaged(stream, damages), places)
+    notes, expected = heard(chunks, kind), heard(chunks, General)
     assert type(notes.cause) is type(expected.cause)
     assert notes.told == expected.told[: len(notes.told)]
     assert notes.cause is not None or len(notes.told) == len(expected.told)
 
 
-class Counting(KeyspaceFeed):
+class Counting(InPython):
     """Counts the frames that the general reader takes."""
 
     taken = 0
@@ -177,10 +206,11 @@ def test_a_stream_of_odd_frames_is_taken_in_one_go(monkeypatch):
     assert len(heard([odd * 300], Counting).told) == Counting.taken == 300
 
 
-@given(streams)
-def test_one_byte_at_a_time(stream):
+@whichever
+@given(stream=streams)
+def test_one_byte_at_a_time(kind, stream):
     data = b"".join(sent for sent, _ in stream[:4])
-    assert heard([data[n : n + 1] for n in range(len(data))]).told == [told for _, told in stream[:4]]
+    assert heard([data[n : n + 1] for n in range(len(data))], kind).told == [told for _, told in stream[:4]]
 
 
 @given(st.lists(changes, max_size=20))
@@ -189,7 +219,7 @@ def test_the_cutter_agrees_with_hiredis(stream):
     reader = hiredis.Reader()
     reader.feed(data)
     expected = [reader.gets() for _ in stream]
-    found = Cutter(dict.fromkeys(PATTERNS, PREFIX)).cut(data)
+    found = Cutter(CHANNELS).cut(data)
     taken = [(pattern, key) for pattern, run in found.changes for key in run]
     assert taken == [(pattern, channel[len(PREFIX) :]) for _, pattern, channel, _ in expected][: len(taken)]
     assert data.endswith(found.rest)
@@ -208,9 +238,97 @@ def test_usual_events_never_reach_the_general_reader(names, patterns):
         )
         for n in range(500)
     )
-    found = Cutter(dict.fromkeys(PATTERNS, PREFIX)).cut(data)
+    found = Cutter(CHANNELS).cut(data)
     assert found.rest == b""
     assert sum(len(run) for _, run in found.changes) == 500
+
+
+needs_compiled = pytest.mark.skipif(compiled is None, reason="the compiled part was not built, or is not wanted")
+
+
+def keys_of(found):
+    return [(pattern, key) for pattern, run in found.changes for key in run]
+
+
+@needs_compiled
+@given(interrupted, st.integers(0, 1 << 20))
+def test_the_compiled_cutter_takes_every_whole_event_that_stands_before_all_else(stream, place):
+    data = b"".join(sent for sent, _ in stream)
+    data = data[: place % (len(data) + 1)]
+    ends = accumulate(len(sent) for sent, _ in stream)
+    whole = [each for each, end in zip(stream, ends, strict=True) if end <= len(data)]
+    taken = list(takewhile(lambda each: each[0].startswith(b"*4\r\n$8\r\npmessage\r\n"), whole))
+    found = CompiledCutter(CHANNELS).cut(data)
+    assert keys_of(found) == [told for _, told in taken]
+    assert found.rest == data[sum(len(sent) for sent, _ in taken) :]
+    assert all(one != other for (one, _), (other, _) in pairwise(found.changes))
+
+
+@needs_compiled
+@given(interrupted, damages)
+def test_the_compiled_cutter_takes_what_the_python_takes_and_goes_on(stream, damages):
+    data = damaged(stream, damages)
+    here, there = CompiledCutter(CHANNELS).cut(data), Cutter(CHANNELS).cut(data)
+    assert keys_of(here)[: len(keys_of(there))] == keys_of(there)
+    assert there.rest.endswith(here.rest)
+    assert here == there or len(here.rest) < len(there.rest)
+
+
+@needs_compiled
+@given(interrupted, damages, st.integers(0, 1 << 20))
+def test_what_stands_behind_the_bytes_is_not_looked_at(stream, damages, place):
+    data, channels = damaged(stream, damages), tuple(CHANNELS.items())
+    end = place % (len(data) + 1)
+    assert compiled.cut(memoryview(data)[:end], channels) == compiled.cut(data[:end], channels)
+
+
+@needs_compiled
+@pytest.mark.parametrize(
+    "length", [b"", b"+1", b"-1", b"01", b" 1", b"1 ", b"999999999", b"9" * 10, b"9" * 19, b"9" * 99]
+)
+@pytest.mark.parametrize("place", range(3))
+def test_a_length_that_is_none_or_too_much_is_left_to_the_general_reader(length, place):
+    parts = [PATTERNS[0], PREFIX + b"k", b"hset"]
+    texts = [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
+    texts[place] = b"$%b\r\n%b\r\n" % (length, parts[place])
+    usual, odd = frame(b"pmessage", *parts), b"*4\r\n$8\r\npmessage\r\n" + b"".join(texts)
+    found = CompiledCutter(CHANNELS).cut(usual + odd)
+    assert found.changes == [(PATTERNS[0], [b"k"])]
+    assert found.rest == odd
+
+
+@needs_compiled
+@pytest.mark.parametrize(
+    "args", [("text", ()), (b"", []), (b"", (1,)), (b"", ((b"",),)), (b"", ((b"", ""),)), (b"", ((None, b""),)), (b"",)]
+)
+def test_what_cannot_be_cut_is_refused(args):
+    with pytest.raises(TypeError):
+        compiled.cut(*args)
+
+
+@needs_compiled
+def test_nothing_is_held_of_what_was_cut():
+    usual = b"".join(
+        frame(b"pmessage", pattern, PREFIX + b"%d" % n, b"hset") for n in range(99) for pattern in PATTERNS
+    )
+    cutter, whole = CompiledCutter(CHANNELS), usual + b"*4\r\n"
+    watched = (*PATTERNS, PREFIX, whole)
+
+    def use():
+        for data in (whole, usual[:-1], b"", b"+OK\r\n"):
+            cutter.cut(data)
+
+    use()
+    before = [sys.getrefcount(each) for each in watched]
+    tracemalloc.start()
+    use()
+    size, _ = tracemalloc.get_traced_memory()
+    for _ in range(100):
+        use()
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [sys.getrefcount(each) for each in watched] == before
+    assert grown - size < 10_000
 
 
 @pytest.mark.parametrize(
