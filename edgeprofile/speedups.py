@@ -1,8 +1,8 @@
-"""The compiled part, where it was built: plain hits, the encoding of plain hashes, and the freezing of what is decoded.
+"""The compiled part, where it was built: plain hits, the sifting of change events, what is read, and what is decoded.
 
-Everything works without it, and means the same: a hit costs two to three times as much then, and decoding three times.
-It is not built without a C compiler, nor for an interpreter without its lock; ``EDGEPROFILE_NO_EXTENSIONS=1`` leaves it
-out where it was. The first interpreter of a process to import it has it; others, and further copies of the package, do
+Everything works without it, and means the same: a hit and an event cost two to three times as much then, decoding three
+times. It is not built without a C compiler, nor for an interpreter without its lock; ``EDGEPROFILE_NO_EXTENSIONS=1``
+leaves it out where it was. The first interpreter of a process to import it has it; others, and further copies of the package, do
 without.
 """
 

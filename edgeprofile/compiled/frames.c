@@ -1,7 +1,7 @@
 /* What is done with every event of a feed: edgeprofile/store/frames.py and edgeprofile/core/held.py do it in Python.
 
-   cut() goes by the lengths that stand in the bytes, and takes only what is an event to the last of them; held() finds the
-   few keys of many that are cached. Neither knows what an event means. */
+   cut() goes by the lengths that stand in the bytes, and takes an event only if it is one to its last byte; held()
+   finds the few keys of many that are cached. Neither knows what an event means. */
 
 #include "parts.h"
 #include <string.h>

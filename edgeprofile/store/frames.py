@@ -9,8 +9,8 @@ that byte on.
 Most events are named alike, too. A run of such is split at the name and the next frame's beginning together, so that
 nothing is left behind the keys and what is to be done for each is one call.
 
-Where the compiled part was built it cuts instead, by the lengths that stand in the bytes. It leaves no whole event of a
-subscribed pattern to the general reader, however odd, and is told apart by nothing else.
+Where the compiled part was built, it cuts instead, by the lengths that stand in the bytes. It takes every whole event of a
+subscribed pattern, however odd; what a feed tells is the same.
 """
 
 from __future__ import annotations
