@@ -18,6 +18,8 @@ from edgeprofile.store.frames import CompiledCutter, Cutter
 from edgeprofile.store.keyspace import KeyspaceFeed
 from edgeprofile.store.tracking import TrackingFeed, disjoint
 
+pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
+
 PREFIX = b"__keyspace@0__:"
 PATTERNS = (PREFIX + b"1Wsp:2Dest:*", PREFIX + b"1Wsp:3Dest:*")
 CANARY = PREFIX + b"edgeprofile:canary:x"
