@@ -2,8 +2,8 @@
 
 Everything works without it, and means the same: a hit and an event cost two to three times as much then, decoding three
 times. It is not built without a C compiler, nor for an interpreter without its lock; ``EDGEPROFILE_NO_EXTENSIONS=1``
-leaves it out where it was. The first interpreter of a process to import it has it; others, and further copies of the package, do
-without.
+leaves it out where it was. The first interpreter of a process to import it has it; others, and further copies of the
+package, do without.
 """
 
 from __future__ import annotations
