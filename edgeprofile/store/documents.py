@@ -7,6 +7,7 @@ that does the same is safe; one that reads and writes without WATCH, as RudderSt
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from redis.crc import key_slot
 from edgeprofile.errors import RedisUnavailable, ServiceError
 from edgeprofile.store.lanes import Lanes
 from edgeprofile.store.patience import Pace, Patience
-from edgeprofile.store.refusals import refusal
+from edgeprofile.store.refusals import Redirected, refusal
 from edgeprofile.store.resp import ErrorReply
 from edgeprofile.store.writer import (
     Refused,
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from edgeprofile.config import RedisConfig
-    from edgeprofile.store.lanes import Lane
+    from edgeprofile.store.lanes import Address, Lane
+
+    Command = tuple[bytes | str | int, ...]
 
 __all__ = ["DocumentBatch", "DocumentWriter", "merged"]
 
 _TOGETHER = 128
+_MULTI = ("MULTI",)
+_MOVING = frozenset({"ASK", "TRYAGAIN"})
 _Members = dict[str, msgspec.Raw]
 
 
@@ -138,16 +143,18 @@ class DocumentWriter:
             groups.setdefault(key_slot(key), []).append(row)
         return list(groups.values())
 
-    def _write(self, batch: DocumentBatch) -> list[str | bool]:
-        """For each row ``False`` (in), ``True`` (again) or why not."""
+    def _write(self, batch: DocumentBatch, asked: Address | None = None) -> list[str | bool]:
+        """For each row ``False`` (in), ``True`` (again) or why not; ``asked``: where its node said to ask for it."""
         lane: Lane | None = None
         try:
-            lane = self._lanes.for_key(batch.keys()[0])
+            lane = self._lanes.at(asked) if asked else self._lanes.for_key(batch.keys()[0])
             self.interrupted |= self._lanes.has_lost_primary and self._has_written
-            outcomes = _transaction(lane, batch)
+            outcomes = _transaction(_Asking(lane) if asked else lane, batch)
         except _Elsewhere as error:
             self._cause = error.problem
             self.interrupted |= error.is_demoted and self._has_written
+            if error.is_moving and asked is None:
+                return self._follow(batch, error.problem)
         except ServiceError as error:
             raise_unless_passing(error)
             self._cause = error
@@ -160,80 +167,118 @@ class DocumentWriter:
         self._lanes.forget_slots()
         return [True] * len(batch)
 
+    def _follow(self, batch: DocumentBatch, problem: ServiceError) -> list[str | bool]:
+        """Write rows one by one whose slot is on its way, because some keys may be at one node and some at the other."""
+        if len(batch) > 1:
+            return [outcome for row in range(len(batch)) for outcome in self._write(batch.take([row]))]
+        return self._write(batch, problem.address) if isinstance(problem, Redirected) else [True]
+
 
 class _Elsewhere(Exception):
     """The server said no to the whole group, and may say yes later, or another server now."""
 
-    def __init__(self, problem: ServiceError, *, is_demoted: bool = False) -> None:
+    def __init__(self, reply: ErrorReply, problem: ServiceError) -> None:
         super().__init__(str(problem))
         self.problem = problem
-        self.is_demoted = is_demoted
+        self.is_demoted = is_demoted(reply)
+        self.is_moving = reply.code in _MOVING
 
 
-def _transaction(lane: Lane, batch: DocumentBatch) -> list[str | bool]:
-    keys = batch.keys()
-    watched, *documents = lane.ask(("WATCH", *keys), *(("JSON.GET", key, "$") for key in keys))
-    _raise_common(lane, [watched, *documents], doing="JSON.GET")
-    commands: list[tuple[int, tuple[Any, ...]]] = []
-    outcomes: list[str | bool] = []
-    for row, (key, document, text) in enumerate(zip(keys, documents, batch.texts(), strict=True)):
+class _Asking:
+    """A lane to the node that a slot is on its way to: it listens to commands, and to transactions, after ``ASKING``."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.endpoint = lane.endpoint
+        self._lane = lane
+
+    def ask(self, *commands: Command) -> list[Any]:
+        """As a lane does. Where ``ASKING`` is refused, that is the answer to what follows it."""
+        parts = [commands] if commands[0] == _MULTI else [(one,) for one in commands]
+        replies = iter(self._lane.ask(*(one for part in parts for one in (("ASKING",), *part))))
+        found: list[Any] = []
+        for part in parts:
+            asking, first, *others = islice(replies, 1 + len(part))
+            found += [asking if isinstance(asking, ErrorReply) else first, *others]
+        return found
+
+
+def _transaction(node: Lane | _Asking, batch: DocumentBatch) -> list[str | bool]:
+    """Read the documents, write them unless somebody came in between, and see to the time to live of those that are in.
+
+    What an earlier transaction may have left watched is none of this one's.
+    """
+    keys, texts = batch.keys(), batch.texts()
+    unwatched, watched, *documents = node.ask(("UNWATCH",), ("WATCH", *keys), *(("JSON.GET", key, "$") for key in keys))
+    _raise_common(node, [unwatched, watched, *documents], doing="JSON.GET")
+    commands: dict[int, Command] = {}
+    outcomes: list[str | bool] = [False] * len(batch)
+    for row, (key, document, text) in enumerate(zip(keys, documents, texts, strict=True)):
         try:
-            commands += [(row, one) for one in _commands(lane, batch, key, document, text)]
-            outcomes.append(False)
+            if command := _command(node, batch.model, key, document, text):
+                commands[row] = command
         except (ServiceError, msgspec.DecodeError) as error:
-            outcomes.append(str(error) if isinstance(error, ServiceError) else "the key holds no JSON object")
-    is_executed, refused = _commit(lane, commands)
+            outcomes[row] = str(error) if isinstance(error, ServiceError) else "the key holds no JSON object"
+    is_executed, refused = _commit(node, commands)
+    if is_executed:
+        written = [row for row in commands if row not in refused and texts[row] is not None]
+        refused |= _expire(node, batch, {row: keys[row] for row in written})
     for row, reason in refused.items():
         outcomes[row] = reason
     return outcomes if is_executed else [one if isinstance(one, str) else True for one in outcomes]
 
 
-def _commands(lane: Lane, batch: DocumentBatch, key: bytes, document: Any, text: str | None) -> list[tuple[Any, ...]]:
+def _command(node: Lane | _Asking, model: str, key: bytes, document: Any, text: str | None) -> Command | None:
     if isinstance(document, ErrorReply):
-        raise refusal(document, lane.endpoint.name, doing="JSON.GET")
+        raise refusal(document, node.endpoint.name, doing="JSON.GET")
     if document is None and text is None:
-        return []
-    root = merged(document, batch.model, text)
-    if root is None:
-        return [("DEL", key)]
-    return [("JSON.SET", key, "$", root), *(_expiry(batch, key) if text is not None else [])]
+        return None
+    root = merged(document, model, text)
+    return ("DEL", key) if root is None else ("JSON.SET", key, "$", root)
 
 
-def _expiry(batch: DocumentBatch, key: bytes) -> list[tuple[Any, ...]]:
-    if batch.ttl:
-        return [("EXPIRE", key, batch.ttl)]
-    return [("PERSIST", key)] if batch.persist else []
-
-
-def _commit(lane: Lane, commands: list[tuple[int, tuple[Any, ...]]]) -> tuple[bool, dict[int, str]]:
-    """Whether the transaction was executed, and the rows whose commands the server refused.
+def _commit(node: Lane | _Asking, commands: dict[int, Command]) -> tuple[bool, dict[int, str]]:
+    """Whether the transaction was executed, and the rows whose command the server refused.
 
     It is not when somebody came in between, or when the server refused a command before it took the others.
     """
     if not commands:
-        lane.ask(("UNWATCH",))
         return True, {}
-    begun, *queued, result = lane.ask(("MULTI",), *(one for _, one in commands), ("EXEC",))
+    begun, *queued, result = node.ask(_MULTI, *commands.values(), ("EXEC",))
     executed = result if isinstance(result, list) else []
-    _raise_common(lane, [begun, *queued, result, *executed], doing="JSON.SET")
-    refused: dict[int, str] = {}
-    for (row, _), *replies in zip(commands, queued, executed or queued, strict=True):
-        for reply in replies:
-            if isinstance(reply, ErrorReply):
-                refused.setdefault(row, str(refusal(reply, lane.endpoint.name, doing="JSON.SET")))
+    _raise_common(node, [begun, *queued, result, *executed], doing="JSON.SET")
+    refused = _refusals(node, commands, executed or queued)
     if isinstance(result, ErrorReply) and not refused:
-        raise _Elsewhere(refusal(result, lane.endpoint.name, doing="EXEC"))
+        raise _Elsewhere(result, refusal(result, node.endpoint.name, doing="EXEC"))
     return isinstance(result, list), refused
 
 
-def _raise_common(lane: Lane, replies: list[Any], *, doing: str) -> None:
+def _expire(node: Lane | _Asking, batch: DocumentBatch, keys: dict[int, bytes]) -> dict[int, str]:
+    """Only of keys that took their document: another's keeps its own time to live. The rows that are refused it."""
+    if not keys or not (batch.ttl or batch.persist):
+        return {}
+    commands: dict[int, Command] = {
+        row: ("EXPIRE", key, batch.ttl) if batch.ttl else ("PERSIST", key) for row, key in keys.items()
+    }
+    replies = node.ask(*commands.values())
+    _raise_common(node, replies, doing="EXPIRE" if batch.ttl else "PERSIST")
+    return _refusals(node, commands, replies)
+
+
+def _refusals(node: Lane | _Asking, commands: dict[int, Command], replies: list[Any]) -> dict[int, str]:
+    return {
+        row: str(refusal(reply, node.endpoint.name, doing=str(command[0])))
+        for (row, command), reply in zip(commands.items(), replies, strict=True)
+        if isinstance(reply, ErrorReply)
+    }
+
+
+def _raise_common(node: Lane | _Asking, replies: list[Any], *, doing: str) -> None:
     """Raise what concerns the group: that it should be tried again, or that there is no use in going on."""
     for reply in replies:
         if not isinstance(reply, ErrorReply):
             continue
-        problem = refusal(reply, lane.endpoint.name, doing=doing)
+        problem = refusal(reply, node.endpoint.name, doing=doing)
         if is_for_every_row(reply):
-            lane.drop()
             raise problem
         if deserves_retry(reply):
-            raise _Elsewhere(problem, is_demoted=is_demoted(reply))
+            raise _Elsewhere(reply, problem)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgeprofile.config import RedisConfig
 
-__all__ = ["Batch", "Lane", "Lanes"]
+__all__ = ["Address", "Batch", "Lane", "Lanes"]
 
 _CHUNK: Final = 1 << 16
 _MAX_REPLY: Final = 512 << 20

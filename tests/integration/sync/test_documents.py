@@ -15,8 +15,12 @@ from edgeprofile.reverse_etl.deliver import Documents as Batch
 from edgeprofile.store.documents import DocumentWriter, merged
 from edgeprofile.store.lanes import Lane
 from edgeprofile.store.resp import ErrorReply
+from tests.support.cluster import Cluster
 from tests.support.json_server import JsonServer
+from tests.support.servers import Options
 from tests.support.sync import PREFIX, VIEW, DuckDB, Syncing
+
+TAGGED = [f"{{b}}{n}" for n in range(10)]
 
 
 class TestMerged:
@@ -163,6 +167,21 @@ class TestWriter:
         assert (delivered, refused.row, "refused JSON.SET" in refused.reason) == (2, 1, True)
         assert [stored(documents, f"w:{one}") for one in "abc"] == [{"m": {"n": 1}}, None, {"m": {"n": 3}}]
 
+    @pytest.mark.parametrize("worse", [("JSON.SET", "w:b", "$", "{no JSON"), ("JSON.SET", "w:b")])
+    @pytest.mark.parametrize("options", [{"ttl": 100}, {"persist": True}])
+    def test_a_key_that_refused_its_document_keeps_its_time_to_live(self, documents, config, spoilt, worse, options):
+        documents.command("JSON.SET", "w:b", "$", '{"theirs":1}')
+        documents.command("EXPIRE", "w:b", 1_000)
+        spoilt("w:b", worse)
+        delivered, (refused,) = send(config, rows("abc", ["{}"] * 3, **options))
+        assert (delivered, refused.row) == (2, 1)
+        assert documents.command("TTL", "w:b") > 900
+        assert [0 < documents.command("TTL", f"w:{one}") <= 100 for one in "ac"] == ["ttl" in options] * 2
+
+    def test_a_time_to_live_that_the_server_refuses_is_a_refused_row(self, config):
+        delivered, (refused,) = send(config, rows("a", ["{}"], ttl=1 << 62))
+        assert (delivered, "refused EXPIRE" in refused.reason) == (0, True)
+
     def test_a_transaction_that_is_discarded_as_a_whole_is_tried_again(self, documents, config, monkeypatch):
         """As where memory ran out after its commands were taken."""
 
@@ -179,10 +198,8 @@ class TestWriter:
 
     def test_without_the_right_to_watch_nothing_is_written(self, documents, config, monkeypatch):
         def ask(lane, *commands):
-            if commands[0][0] == "WATCH":
-                denied = ErrorReply("NOPERM User sync has no permissions to run the 'watch' command")
-                return [denied, *whole(lane, *commands[1:])]
-            return whole(lane, *commands)
+            denied = ErrorReply("NOPERM User sync has no permissions to run the 'watch' command")
+            return [denied if one[0] == "WATCH" else whole(lane, one)[0] for one in commands]
 
         whole = Lane.ask
         monkeypatch.setattr(Lane, "ask", ask)
@@ -222,6 +239,110 @@ class TestWriter:
         valkey.reset()
         with pytest.raises(ServerRefused, match=r"JSON\.GET"):
             send(RedisConfig(address=valkey.address, cluster_mode=False), rows("a", ["{}"]))
+
+
+@pytest.fixture(scope="module")
+def cluster(flavour):
+    with Cluster(Options(flavour=flavour), primaries=3) as running:
+        yield running
+
+
+@pytest.mark.limit(180)
+class TestCluster:
+    """Real nodes, which have no RedisJSON: their documents are strings, and all but the two commands is as it is."""
+
+    @pytest.fixture(autouse=True)
+    def _strings(self, cluster, monkeypatch):
+        def plain(name, key, *rest):
+            return {"JSON.GET": ("GET", key), "JSON.SET": ("SET", key, rest[-1] if rest else "")}.get(
+                name, (name, key, *rest)
+            )
+
+        def ask(lane, *commands):
+            replies = whole(lane, *(plain(*one) if len(one) > 1 else one for one in commands))
+            return [
+                b"[%b]" % reply if name == "JSON.GET" and isinstance(reply, bytes) else reply
+                for (name, *_), reply in zip(commands, replies, strict=True)
+            ]
+
+        cluster.reset()
+        whole = Lane.ask
+        monkeypatch.setattr(Lane, "ask", ask)
+
+    @pytest.fixture
+    def config(self, cluster):
+        return RedisConfig(address=cluster.address, cluster_mode=True, use_json_module=True)
+
+    @pytest.fixture
+    def slot(self, cluster):
+        return cluster.slot("w:{b}1")
+
+    @pytest.fixture
+    def target(self, cluster, slot):
+        return next(node for node in cluster.primaries if node is not cluster.slot_owner(slot))
+
+    def test_each_document_goes_to_its_node(self, cluster, config):
+        ids = [str(n) for n in range(300)]
+        assert send(config, rows(ids, [f'{{"n":{n}}}' for n in ids], ttl=100)) == (300, [])
+        assert sum(node.command("DBSIZE") for node in cluster.primaries) == 300
+        assert cluster.command("GET", "w:7") == b'{"m":{"n":7}}'
+        assert cluster.command("TTL", "w:7") > 90
+
+    def test_a_slot_on_its_way_is_asked_for(self, cluster, config, slot, target):
+        send(config, rows(TAGGED[:5], ["{}"] * 5))
+        with cluster.migrating(slot, target):
+            assert send(config, rows(TAGGED, ['{"n":2}'] * 10, ttl=100)) == (10, [])
+            assert send(config, rows(TAGGED[:2])) == (2, [])
+            assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 5
+            assert send(config, rows(TAGGED[8:])) == (2, [])
+            assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 3
+        assert [cluster.command("TTL", f"w:{one}") > 90 for one in TAGGED[:5]] == [False] * 2 + [True] * 3
+
+    def test_a_document_that_is_there_already_keeps_its_members(self, cluster, config, slot, target):
+        for one in TAGGED[:3]:
+            cluster.command("SET", f"w:{one}", '{"theirs":1}')
+        with cluster.migrating(slot, target):
+            cluster.move_key(f"w:{TAGGED[0]}", target)
+            with closing(DocumentWriter(config, timeout=5, retry_for=2)) as writer:
+                settled = list(writer.deliver([rows(TAGGED[:3], ["{}"] * 3)]))
+                assert (sum(one.delivered for one in settled), writer.interrupted) == (3, False)
+            for one in TAGGED[1:3]:
+                cluster.move_key(f"w:{one}", target)
+            assert send(config, rows(TAGGED[:1], ['{"n":1}'])) == (1, [])
+        cluster.move(slot, target)
+        assert [cluster.command("GET", f"w:{one}") for one in TAGGED[:2]] == [
+            b'{"theirs":1,"m":{"n":1}}',
+            b'{"theirs":1,"m":{}}',
+        ]
+
+    def test_one_that_leaves_between_the_reading_and_the_writing(self, cluster, config, slot, target, monkeypatch):
+        from edgeprofile.store import documents as module
+
+        def meanwhile(*arguments):
+            monkeypatch.setattr(module, "_commit", commit)
+            cluster.move_key(f"w:{TAGGED[0]}", target)
+            return commit(*arguments)
+
+        commit = module._commit
+        cluster.command("SET", f"w:{TAGGED[0]}", '{"theirs":1}')
+        monkeypatch.setattr(module, "_commit", meanwhile)
+        with cluster.migrating(slot, target):
+            assert send(config, rows(TAGGED[:1], ["{}"])) == (1, [])
+            assert target.command("CLUSTER", "COUNTKEYSINSLOT", slot) == 1
+        cluster.move(slot, target)
+        assert cluster.command("GET", f"w:{TAGGED[0]}") == b'{"theirs":1,"m":{}}'
+
+    def test_without_the_right_to_ask_it_says_so(self, cluster, config, slot, target):
+        rules = ("~w:*", "+get", "+set", "+watch", "+unwatch", "+multi", "+exec", "+cluster|slots")
+        for node in cluster.primaries:
+            node.command("ACL", "SETUSER", "sync", "reset", "on", ">secret", *rules)
+        config = msgspec.structs.replace(config, username="sync", password="secret")
+        with cluster.migrating(slot, target):
+            with pytest.raises(AccessDenied, match=r"grant \+asking"):
+                send(config, rows(TAGGED, ["{}"] * 10))
+            for node in cluster.primaries:
+                node.command("ACL", "SETUSER", "sync", "+asking")
+            assert send(config, rows(TAGGED, ["{}"] * 10)) == (10, [])
 
 
 def test_a_sync_writes_documents(documents, config, tmp_path):
