@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    sync = Sync.of(load(args.config))
+    sync = Sync.of(load(args.config), is_syncing=args.action is None and args.remove is None)
     if args.action == "status":
         return sync.status(as_json=args.json)
     asked = Asked(full=args.full, allow_deletions=args.allow_deletions, remove=args.remove)
@@ -138,16 +138,21 @@ class Sync:
         )
 
     @classmethod
-    def of(cls, config: Config) -> Sync:
-        """Read the project that the configuration names. Raises ``ConfigurationError`` and its kin."""
+    def of(cls, config: Config, *, is_syncing: bool = True) -> Sync:
+        """Read the project that the configuration names. Raises ``ConfigurationError`` and its kin.
+
+        Unless ``is_syncing``, the project may have no view any more, or none of one that is configured.
+        """
         if config.sync is None:
             raise ConfigurationError(
                 "is missing: say where the Profiles project and its warehouse are, for example\n\n"
                 '    [sync]\n    project = "path/to/project"\n    warehouse = "duckdb://warehouse.duckdb"',
                 option="[sync]",
             )
-        project = read_project(Path(config.sync.project), default_view=config.sync.default_view)
-        _refuse_unknown_sources(config.sync, project)
+        folder = Path(config.sync.project)
+        project = read_project(folder, default_view=config.sync.default_view, may_be_empty=not is_syncing)
+        if is_syncing:
+            _refuse_unknown_sources(config.sync, project)
         return cls(config.sync, project, _destination(config))
 
     def once(self, asked: Asked = _NOTHING, *, as_json: bool = False, observe: Observer | None = None) -> int:
@@ -246,11 +251,7 @@ class Sync:
         left = self._left(session)
         found = [one for one in left if one.view == view]
         if not found:
-            raise ConfigurationError(
-                f"{view} left nothing in Redis, or is still in the project; what left it: "
-                f"{', '.join(sorted(one.view for one in left)) or 'nothing'}",
-                option="--remove",
-            )
+            raise ConfigurationError(_not_left(view, left, self._project), option="--remove")
         for one in found:
             yield one.source, partial(removal, session, one, self._destination)
 
@@ -274,6 +275,13 @@ class Sync:
         if report.error:
             sys.stderr.write(f"edgeprofile: {report.source}: {report.error}\n")
         return DELIVERED if report.status == "succeeded" else SOME_FAILED
+
+
+def _not_left(view: str, left: list[Leftover], project: Project) -> str:
+    if any(view in source.views for source in project.sources):
+        return f"{view} is still in the project: take it out of there first, or every sync writes it again"
+    known = ", ".join(sorted(one.view for one in left)) or "nothing"
+    return f"no sync has left anything of {view!r} in Redis that it knows of; what left the project: {known}"
 
 
 def _previewed(session: Session, job: Job, asked: Asked) -> Preview:

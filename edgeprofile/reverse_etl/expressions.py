@@ -28,9 +28,11 @@ __all__ = [
     "FAILED_COLUMNS",
     "OPERATION",
     "Baseline",
+    "all_keys",
     "baseline",
     "beyond",
     "beyond_cursor",
+    "deletions",
     "deletions_of_both",
     "deliverable",
     "full_snapshot",
@@ -285,6 +287,17 @@ def baseline(last: Baseline, compared: tuple[str, ...]) -> ir.Table:
     # A null of the column's own type, which ibis cannot always spell (an enum of PostgreSQL, say).
     nothing = [ibis.cases((ibis.literal(False), invalid[name])).name(name) for name in values]
     return regular.union(invalid.select(_KEY, ibis.literal(False).name(_KNOWN), *nothing))
+
+
+def all_keys(parts: Iterable[ir.Table]) -> ir.Table:
+    """The keys of some tables, which are their first columns, each once."""
+    keys = (_as_varchar(part[part.columns[0]]).name(_KEY) for part in parts)
+    return ibis.union(*(key.as_table() for key in keys), distinct=True)
+
+
+def deletions(keys: ir.Table, id_column: str) -> ir.Table:
+    """The snapshot of a run that takes some keys, and does nothing else."""
+    return keys.select(keys[_KEY].name(id_column), ibis.literal(Operation.DELETE.value).name(OPERATION))
 
 
 def _left(snapshot: ir.Table, compared: tuple[str, ...]) -> ir.Table:

@@ -31,7 +31,10 @@ _LEFT_OUT_OF_DEFAULT = "valid_at"  # the run's own time: with it, every row woul
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One source, ready to be synced. ``traits`` are its columns but the id, and their types in the warehouse."""
+    """One source, ready to be synced. ``traits`` are its columns but the id, and their types in the warehouse.
+
+    ``is_removal``: the view is a table of keys that are to go, whatever earlier runs left.
+    """
 
     source: Source
     view: ir.Table
@@ -45,6 +48,7 @@ class Job:
     connection_id: str
     max_deleted_share: float
     notices: tuple[str, ...]
+    is_removal: bool = False
 
     @property
     def columns(self) -> dict[str, str]:

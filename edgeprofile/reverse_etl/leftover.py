@@ -1,7 +1,7 @@
 """Views that were synced and are no longer in the project: what they sent stays in Redis until somebody has it removed.
 
-The table of runs knows them, and their last snapshots know their keys. To remove one is a run like any other: a mirror
-of a view that has no rows.
+The table of runs knows them, and what their runs left knows their keys. To remove one is a run like any other, whose
+snapshot has nothing but deletions.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import ibis
 from msgspec import Struct
 
 from edgeprofile.reverse_etl.errors import WarehouseError
 from edgeprofile.reverse_etl.jobs import Job, connection_id_of, fingerprint_of, target_of
+from edgeprofile.reverse_etl.known_keys import known_keys
 from edgeprofile.reverse_etl.plan import Mode
 from edgeprofile.reverse_etl.project import Source
 from edgeprofile.reverse_etl.state import State
-from edgeprofile.reverse_etl.sync import keys_left_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,12 +28,17 @@ __all__ = ["Leftover", "leftovers", "removal"]
 
 
 class Leftover(Struct, frozen=True):
-    """What a view left: under ``keys`` keys, where a snapshot still tells; ``has_cursor``: there may be more."""
+    """What a view left: under ``keys`` keys, all below ``prefix``; ``None``: nobody can say any more, and ``why``.
+
+    ``is_pieced``: there may be more.
+    """
 
     source: Source
     connection_id: str
+    prefix: str
     keys: int | None
-    has_cursor: bool
+    is_pieced: bool
+    why: str
 
     @property
     def view(self) -> str:
@@ -44,14 +48,17 @@ class Leftover(Struct, frozen=True):
     def __str__(self) -> str:
         told = f"{self.view} ({self.source.name}) is no longer in the project, but what it sent stays in Redis"
         if self.keys is None:
-            return f"{told}; its last snapshot is gone, and with it under which keys"
-        more = ", and under those that its last run did not look at" if self.has_cursor else ""
+            return (
+                f"{told}, and under which keys is not known any more, because {self.why}: put it back and sync it with "
+                f"--full before it is removed, or delete it yourself from the keys {self.prefix}*"
+            )
+        more = ", and maybe those of rows that left it before its last full run" if self.is_pieced else ""
         return f"{told}, under {self.keys:,} keys{more}: put it back, or delete that with --remove {self.view}"
 
 
 def leftovers(session: Session, sources: Iterable[Source], destination: Destination) -> list[Leftover]:
     """The views whose fields are in the destination though they are none of the ``sources``."""
-    found = (_leftover(session, one) for one in _former(session, tuple(sources), destination))
+    found = (_leftover(session, one, destination) for one in _former(session, tuple(sources), destination))
     return [one for one in found if one.keys != 0]
 
 
@@ -74,28 +81,27 @@ def _names(session: Session, source: Source) -> set[str]:
     return {found[0]} if found else {name.casefold() for name in source.views}
 
 
-def _leftover(session: Session, former: tuple[str, Source]) -> Leftover:
+def _leftover(session: Session, former: tuple[str, Source], destination: Destination) -> Leftover:
     connection_id, source = former
-    state = State(session)
-    last, run = state.last_run(connection_id) or (None, None)
-    if last is None or run is None or not state.has_left(run):
-        return Leftover(source, connection_id, None, has_cursor=False)
-    has_cursor = bool(last.fingerprint.get("cursorColumn"))
-    return Leftover(source, connection_id, keys_left_by(session, last, run), has_cursor)
+    known = known_keys(session, connection_id)
+    keys = None
+    if known.table is not None:
+        keys = session.rows(known.table.agg(n=known.table.count()))[0]["n"]
+    prefix = target_of(destination, source, source.views[0]).prefix
+    return Leftover(source, connection_id, prefix, keys, known.is_pieced, known.why)
 
 
 def removal(session: Session, leftover: Leftover, destination: Destination) -> Job:
     """The job that takes out of Redis what a view left. Raises ``WarehouseError`` where nothing tells the keys."""
-    _, run = State(session).last_run(leftover.connection_id) or (None, None)
-    if run is None or leftover.keys is None:
+    known = known_keys(session, leftover.connection_id)
+    if known.table is None:
         raise WarehouseError(f"{leftover}; to have it forgotten, delete {leftover.connection_id} from SYNC_RUNS")
-    snapshot = session.table(run.snapshot)
-    id_column = snapshot.columns[0]
     source = leftover.source
+    id_column = known.id_column
     target = target_of(destination, source, leftover.view)
     return Job(
         source=source,
-        view=snapshot.select(id_column).filter(ibis.literal(False)),
+        view=known.table,
         id_column=id_column,
         traits={},
         mode=Mode.MIRROR,
@@ -106,4 +112,5 @@ def removal(session: Session, leftover: Leftover, destination: Destination) -> J
         connection_id=leftover.connection_id,
         max_deleted_share=1.0,
         notices=(),
+        is_removal=True,
     )

@@ -63,11 +63,11 @@ class Project(Struct, frozen=True):
     notices: tuple[str, ...] = ()
 
 
-def read_project(folder: Path, *, default_view: bool = False) -> Project:
+def read_project(folder: Path, *, default_view: bool = False, may_be_empty: bool = False) -> Project:
     """Read the project in ``folder`` (or the ``pb_project.yaml`` itself).
 
     With ``default_view`` each entity's default view (by main id) is a source as well. Raises ``ProjectError``
-    naming file, line and key.
+    naming file, line and key, also where there is no source at all unless it ``may_be_empty``.
     """
     path = folder / PROJECT_FILE if folder.is_dir() else folder
     root = load(path)
@@ -76,7 +76,7 @@ def read_project(folder: Path, *, default_view: bool = False) -> Project:
     empty: list[ProjectError] = []
     for entity in _entities(root):
         sources += _sources(entity, empty, default_view=default_view)
-    if not sources:
+    if not sources and not may_be_empty:
         raise empty[0]
     _refuse_doubles(root, sources)
     notices = (*(f"not synced: {str(error).splitlines()[0]}" for error in empty), *_notices(path.parent, members))

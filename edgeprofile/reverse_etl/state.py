@@ -12,10 +12,10 @@ import msgspec
 import sqlglot.expressions as sge
 
 from edgeprofile.reverse_etl.expressions import FAILED_COLUMNS, OPERATION
-from edgeprofile.reverse_etl.plan import DELIVERED, LastRun, Mode, Operation
+from edgeprofile.reverse_etl.plan import DELIVERED, Kind, LastRun, Mode, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     import ibis.expr.types as ir
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.project import Source
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["RUNNING", "Failure", "Run", "State"]
+__all__ = ["RUNNING", "Failure", "Prepared", "Run", "State"]
 
 RUNS, LOG = "SYNC_RUNS", "SYNC_LOG"
 RUNNING = ("preparing", "delivering")
@@ -91,6 +91,24 @@ class Run(msgspec.Struct, frozen=True):
         """The table of its failed keys."""
         return f"FAILED_KEYS_{self.connection_id}_{self.run_id}"
 
+    def is_in(self, tables: Collection[str]) -> bool:
+        """Whether what the run left for the next one is among some tables."""
+        return self.snapshot in tables and self.failed_keys in tables
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A run whose data was prepared; ``sent``: the rows that it was to deliver, but those that were refused."""
+
+    run: Run
+    last: LastRun
+    is_full: bool
+    sent: int
+
+    @property
+    def has_cursor(self) -> bool:
+        """Whether a cursor column chose its rows, so that its snapshot has only these."""
+        return bool(self.last.fingerprint.get("cursorColumn"))
+
 
 class State:
     """The state tables of one warehouse, through one session."""
@@ -119,24 +137,16 @@ class State:
 
     def last_run(self, connection_id: str) -> tuple[LastRun, Run] | None:
         """The last run of a connection whose data was prepared."""
+        found = self.prepared(connection_id, limit=1)
+        return (found[0].last, found[0].run) if found else None
+
+    def prepared(self, connection_id: str, limit: int | None = None) -> list[Prepared]:
+        """The runs of a connection whose data was prepared, the last one first."""
         if RUNS not in self._session.tables():
-            return None
+            return []
         table = self._runs()
         prepared = table.filter(table["connection_id"] == connection_id, table["prepared_at"].notnull())
-        rows = self._session.rows(prepared.order_by(ibis.desc("sync_run_id")).limit(1))
-        if not rows:
-            return None
-        row = rows[0]
-        last = LastRun(
-            run_id=row["sync_run_id"],
-            mode=Mode(row["sync_mode"]),
-            completed=row["status"] in {"succeeded", "partial"},
-            columns=json.loads(row["columns_json"]),
-            fingerprint=json.loads(row["fingerprint_json"]),
-            checkpoint=row["cursor_checkpoint"],
-            renewed_at=row["renewed_at"] or 0.0,
-        )
-        return last, Run(connection_id, last.run_id, row["started_at"])
+        return [_prepared(row) for row in self._session.rows(prepared.order_by(ibis.desc("sync_run_id")).limit(limit))]
 
     def connections(self) -> list[dict[str, Any]]:
         """The connections that ever had data prepared: id, entity, id type, name of the view."""
@@ -149,7 +159,7 @@ class State:
 
     def has_left(self, run: Run) -> bool:
         """Whether what a run left for the next one is still there."""
-        return {run.snapshot, run.failed_keys} <= self._session.tables()
+        return run.is_in(self._session.tables())
 
     def bury(self, connection_id: str) -> None:
         """Mark what a run left as running that died; called by the only one alive."""
@@ -245,6 +255,22 @@ class State:
         )
         return dated.rename({self._fold(column): column for column in _LOG_COLUMNS})
 
+    def logged_rows(self, connection_id: str) -> dict[str, int]:
+        """How many rows of each run the log has, but those that were refused."""
+        mine = self._logged(connection_id)
+        counted = mine.group_by("sync_run_id").agg(n=mine.count())
+        return {row["sync_run_id"]: row["n"] for row in self._session.rows(counted)}
+
+    def logged_keys(self, connection_id: str, *, since: str) -> ir.Table:
+        """The keys that a run and all later ones wrote, as far as the log tells."""
+        mine = self._logged(connection_id)
+        written = mine.filter(mine["sync_run_id"] >= since, mine["operation"] != Operation.DELETE.value)
+        return written.select("primary_key").distinct()
+
+    def _logged(self, connection_id: str) -> ir.Table:
+        table = self._session.table(LOG).rename({column: self._fold(column) for column in _LOG_COLUMNS})
+        return table.filter(table["connection_id"] == connection_id, table["status"] != "failed")
+
     # Retention
 
     def sweep(self, connection_id: str, *, snapshots: int, log_seconds: float) -> None:
@@ -294,6 +320,21 @@ class State:
             columns = [sge.to_identifier(self._fold(one) if fold else one, quoted=True) for one in chunk[0]]
             values = sge.values([tuple(_spelled(value) for value in row.values()) for row in chunk])
             self._session.run(sge.insert(values, into=self._table(name), columns=columns))
+
+
+def _prepared(row: dict[str, Any]) -> Prepared:
+    last = LastRun(
+        run_id=row["sync_run_id"],
+        mode=Mode(row["sync_mode"]),
+        completed=row["status"] in {"succeeded", "partial"},
+        columns=json.loads(row["columns_json"]),
+        fingerprint=json.loads(row["fingerprint_json"]),
+        checkpoint=row["cursor_checkpoint"],
+        renewed_at=row["renewed_at"] or 0.0,
+    )
+    sent = row["inserted"] + row["updated"] + row["deleted"] - row["failed"]
+    run = Run(row["connection_id"], last.run_id, row["started_at"])
+    return Prepared(run, last, row["sync_kind"] == Kind.FULL.value, sent)
 
 
 def _spelled(value: Any) -> sge.Expr:

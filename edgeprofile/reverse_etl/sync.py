@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from edgeprofile.reverse_etl.state import Failure, Run
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["Observer", "Report", "SourceSync", "check_deletions", "keys_left_by", "known_rows", "planned_snapshot"]
+__all__ = ["Observer", "Report", "SourceSync", "check_deletions", "known_rows", "planned_snapshot"]
 
 _PIECES_PER_SECOND = 10
 _INTERRUPTED = "the connection to Redis broke during delivery: what this run sent is sent again by the next"
@@ -141,7 +141,7 @@ class SourceSync:
         job = job.under(plan)
         state.planned(run, plan, job.columns, _fingerprint(job, plan, last))
         self._prepare(state, run, job, plan, before, report)
-        if report.deleted and not allow_deletions:
+        if report.deleted and not (allow_deletions or job.is_removal):
             check_deletions(self.session, job, plan, before, self.session.table(run.snapshot), report.deleted)
         claim.check()
         renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
@@ -333,6 +333,8 @@ def _fingerprint(job: Job, plan: Plan, last: LastRun | None) -> dict[str, str]:
 
 def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None) -> ir.Table:
     """The snapshot that a plan asks for, as an expression; ``before`` is the run of its baseline."""
+    if job.is_removal:
+        return expressions.deletions(job.view, job.id_column)
     traits = tuple(job.traits)
     last = plan.baseline
     if last is None or before is None or (job.cursor and plan.checkpoint is None):
@@ -358,7 +360,9 @@ def known_rows(session: Session, plan: Plan, before: Run | None) -> int:
     """How many rows may be in Redis, as far as the baseline of a plan tells."""
     if plan.baseline is None or before is None:
         return 0
-    return keys_left_by(session, plan.baseline, before)
+    base = expressions.baseline(_left_by(session, plan.baseline, before), ())
+    found: int = session.rows(base.agg(n=base.count()))[0]["n"]
+    return found
 
 
 def check_deletions(
@@ -375,13 +379,6 @@ def _owed_deletions(session: Session, plan: Plan, before: Run | None, snapshot: 
         return 0
     both = expressions.deletions_of_both(snapshot, session.table(before.snapshot))
     found: int = session.rows(both.agg(n=both.count()))[0]["n"]
-    return found
-
-
-def keys_left_by(session: Session, last: LastRun, run: Run) -> int:
-    """How many keys may be in Redis after a run, as far as its snapshot tells."""
-    base = expressions.baseline(_left_by(session, last, run), ())
-    found: int = session.rows(base.agg(n=base.count()))[0]["n"]
     return found
 
 

@@ -24,7 +24,7 @@ def warehouse(tmp_path):
 
 @pytest.fixture
 def config(tmp_path, warehouse, redis_config):
-    def write(**options):
+    def write(own="", **options):
         settings = {"project": str(PROJECT), "warehouse": f"duckdb://{warehouse}", **options}
         lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in settings.items())
         file = tmp_path / "edgeprofile.toml"
@@ -36,7 +36,8 @@ def config(tmp_path, warehouse, redis_config):
             config = {{address = "{address}", clusterMode = false}}
             [sync]
             {lines}
-            """).format(address=redis_config.address, lines=lines)
+            {own}
+            """).format(address=redis_config.address, lines=lines, own=own)
         )
         return str(file)
 
@@ -228,15 +229,36 @@ class TestViewsThatLeftTheProject:
         assert "web_personalization" not in err
         assert err.count("is no longer in the project") == 1
 
-    @pytest.mark.parametrize("view", ["features_by_email", "nothing", ""])
+    @pytest.mark.parametrize("view", ["nothing", ""])
     def test_what_did_not_leave_is_not_removed(self, narrowed, valkey, view):
         code, _, err = narrowed("--remove", view)
         assert code == 2
-        assert (
-            f"{view} left nothing in Redis, or is still in the project; what left it: user_feature_view_using_user_id"
-            in err
-        )
+        assert f"anything of '{view}' in Redis that it knows of; what left the project: user_feature_view_using" in err
         assert valkey.command("DBSIZE") == 3 * USERS
+
+    def test_what_is_still_there_is_not_removed(self, narrowed, valkey):
+        code, _, err = narrowed("--remove", "features_by_email")
+        assert (code, "features_by_email is still in the project: take it out" in err) == (2, True)
+        assert valkey.command("DBSIZE") == 3 * USERS
+
+    @pytest.mark.parametrize("entity", ["{name: user}", "{name: user, feature_views: {using_ids: []}}"])
+    def test_all_of_them_left(self, narrowed, tmp_path, valkey, entity):
+        (tmp_path / "pb_project.yaml").write_text(f"entities: [{entity}]")
+        code, _, err = narrowed()
+        assert (code, "so there is nothing to sync" in err) == (2, True)
+        code, out, _ = narrowed("--remove", "features_by_email", "--json")
+        (report,) = json.loads(out)["sources"]
+        assert (code, report["source"], report["deleted"]) == (0, "user by email", USERS)
+        assert valkey.command("DBSIZE") == 2 * USERS
+        code, out, _ = narrowed("status")
+        assert (code, out.count("user by email")) == (0, 2)
+
+    def test_one_whose_options_are_still_configured(self, narrowed, valkey):
+        own = 'sources = [{entity = "user", id = "anonymous_id", ttl = "30d"}]'
+        code, _, err = narrowed(own=own)
+        assert (code, "the project has no feature view of user by anonymous_id" in err) == (2, True)
+        assert narrowed("--remove", "web_personalization", own=own)[0] == 0
+        assert valkey.command("DBSIZE") == 2 * USERS
 
     def test_that_they_cannot_be_looked_for_ends_no_sync(self, narrowed, monkeypatch):
         def refuse(_self, _session):

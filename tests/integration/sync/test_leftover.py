@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from edgeprofile.config import Destination, RedisConfig
-from edgeprofile.reverse_etl.errors import WarehouseError
+from edgeprofile.reverse_etl.errors import SyncCancelled, WarehouseError
 from edgeprofile.reverse_etl.leftover import leftovers, removal
 from edgeprofile.reverse_etl.project import Source
 from edgeprofile.reverse_etl.settings import SourceConfig
@@ -39,10 +39,10 @@ def found(syncing, *sources, **options):
         return [(one.view, one.keys) for one in left]
 
 
-def remove(syncing):
+def remove(syncing, observe=lambda _report, _phase: None):
     with looking(syncing) as (session, destination, (left,)):
         job = removal(session, left, destination)
-        return SourceSync(session, syncing.config, syncing.redis, lambda _report, _phase: None).run(job)
+        return SourceSync(session, syncing.config, syncing.redis, observe).run(job)
 
 
 def test_it_is_found_by_what_its_runs_left(people):
@@ -93,22 +93,114 @@ def test_a_view_that_comes_back_is_sent_anew(people):
     assert people.sync().unchanged == 3
 
 
-def test_without_its_snapshot_nobody_knows_the_keys(people):
-    people.execute(f"DROP TABLE {people.table('SNAPSHOT', people.reports[-1])}")
+def forget(syncing, *reports):
+    for report in reports:
+        syncing.execute(f"DROP TABLE {syncing.table('SNAPSHOT', report)}")
+
+
+def test_without_its_snapshot_the_log_tells(people):
+    people.execute("INSERT INTO features_by_email VALUES ('d', 1)")
+    people.sync()
+    forget(people, *people.reports)
+    report = remove(people)
+    assert (report.status, report.deleted, people.profiles(), found(people)) == ("succeeded", 4, {}, [])
+
+
+@pytest.mark.parametrize("log", ["off", "failed"])
+def test_without_snapshot_and_log_nobody_knows_the_keys(people, log):
+    people.configure(sync_log=log)
+    report = people.sync(full=True)
+    forget(people, report)
     with looking(people) as (session, destination, (left,)):
-        assert "its last snapshot is gone" in str(left)
+        assert "because neither the snapshot of its run 00000002 is left nor all of its log" in str(left)
+        assert "put it back and sync it with --full before it is removed" in str(left)
+        assert f"delete it yourself from the keys {PREFIX}*" in str(left)
         with pytest.raises(WarehouseError, match=f"delete {left.connection_id} from SYNC_RUNS"):
             removal(session, left, destination)
+    people.sync(full=True)
+    assert remove(people).deleted == 3
 
 
-def test_a_cursor_does_not_see_all_keys(people):
-    people.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="n"),))
-    people.sync()
-    people.execute("UPDATE features_by_email SET n = 2 WHERE email = 'a'")
-    people.sync()
-    people.sync()
-    with looking(people) as (_, _, (left,)):
-        assert "under 1 keys, and under those that its last run did not look at" in str(left)
+class TestCursor:
+    """Each snapshot has only the rows that its run looked at, and five are kept."""
+
+    @pytest.fixture
+    def people(self, syncing):
+        syncing.configure(sources=(SourceConfig(entity="user", id="email", cursor_column="n"),))
+        syncing.execute("CREATE TABLE features_by_email (email VARCHAR(9), n INTEGER)")
+        syncing.execute("INSERT INTO features_by_email VALUES ('a', 1), ('b', 1), ('c', 1), (NULL, 1), ('', 1)")
+        syncing.sync()
+        return syncing
+
+    def grow(self, syncing, *names):
+        for name in names:
+            syncing.execute(f"INSERT INTO features_by_email SELECT '{name}', max(n) + 1 FROM features_by_email")  # noqa: S608
+            syncing.sync()
+
+    def test_all_its_snapshots_tell_together(self, people):
+        people.configure(sync_log="off")
+        self.grow(people, "d", "e")
+        people.execute("DELETE FROM features_by_email WHERE email = 'd'")
+        people.sync()
+        with looking(people) as (_, _, (left,)):
+            assert "under 5 keys, and maybe those of rows that left it before its last full run" in str(left)
+        report = remove(people)
+        assert (report.deleted, report.delivered, people.profiles(), found(people)) == (5, 5, {}, [])
+
+    def test_the_log_tells_of_what_was_swept(self, people):
+        self.grow(people, *"defghijk")
+        assert found(people) == [(VIEW, 11)]
+        assert remove(people).delivered == 11
+        assert people.profiles() == {}
+
+    def test_more_than_a_share_of_what_the_last_run_saw(self, people):
+        people.execute("INSERT INTO features_by_email SELECT 'x' || i, 0 FROM generate_series(1, 200) AS t(i)")
+        people.sync(full=True)
+        self.grow(people, "d")
+        assert remove(people).delivered == 204
+
+    def test_what_was_cut_short_is_finished(self, people):
+        def die(_report, phase):
+            if phase == "delivering":
+                raise SyncCancelled
+
+        self.grow(people, "d")
+        with pytest.raises(SyncCancelled):
+            remove(people, observe=die)
+        assert set(people.traits()) == set("abcd")
+        forget(people, *people.reports)
+        assert remove(people).delivered == 4
+        assert found(people) == []
+
+    def test_a_full_run_that_died_was_made_up_for(self, people):
+        def die(name):
+            if name == "prepared":
+                raise SyncCancelled
+
+        with pytest.raises(SyncCancelled):
+            people.sync(full=True, step=die)
+        self.grow(people, *"defghijk")
+        assert remove(people).delivered == 11
+
+    def test_without_its_log_it_is_refused(self, people):
+        people.configure(sync_log="failed")
+        people.sync(full=True)
+        self.grow(people, *"defghi")
+        with looking(people) as (session, destination, (left,)):
+            assert left.keys is None
+            with pytest.raises(WarehouseError, match="snapshot of its run 00000003 is left nor all of its log"):
+                removal(session, left, destination)
+
+    def test_without_its_full_run_it_is_refused(self, people):
+        self.grow(people, *"defghij")
+        people.execute("""DELETE FROM _rudderstack."SYNC_RUNS" WHERE sync_run_id = '00000001'""")
+        with looking(people) as (_, _, (left,)):
+            assert "because its last full run is no longer in SYNC_RUNS" in str(left)
+
+    def test_of_a_run_without_rows_it_knows_the_earlier_ones(self, people):
+        people.execute("DELETE FROM features_by_email")
+        assert people.sync().delivered == 0
+        assert found(people) == [(VIEW, 3)]
 
 
 def test_of_documents_the_other_members_stay(tmp_path):

@@ -1,0 +1,80 @@
+"""Which keys the runs of a connection left in Redis, as far as the warehouse still tells.
+
+The last snapshot knows them all, unless a cursor column chose its rows, or it is gone. Then each run since the last full
+one has to be known, by its snapshot or by its lines in the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgeprofile.reverse_etl import expressions
+from edgeprofile.reverse_etl.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import ibis.expr.types as ir
+
+    from edgeprofile.reverse_etl.state import Prepared
+    from edgeprofile.reverse_etl.warehouse import Session
+
+__all__ = ["KnownKeys", "known_keys"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKeys:
+    """The keys as a table of one column; ``None`` where some are missing, and ``why``.
+
+    ``is_pieced``: they were put together from several runs, of which none saw the rows that left before the full one.
+    """
+
+    table: ir.Table | None
+    id_column: str
+    is_pieced: bool
+    why: str = ""
+
+
+def known_keys(session: Session, connection_id: str) -> KnownKeys:
+    """What is known of a connection that had data prepared."""
+    runs = State(session).prepared(connection_id)
+    tables = session.tables()
+    kept = [one for one in runs if one.run.is_in(tables)]
+    whole = next((one for one in kept if not one.has_cursor), None)
+    id_column = runs[0].last.fingerprint["id column"]
+    if whole is runs[0]:
+        return KnownKeys(expressions.all_keys([_by_snapshot(session, whole)]), id_column, is_pieced=False)
+    since = runs[: runs.index(whole) + 1] if whole else runs
+    pieces, why = _pieces(session, connection_id, since, kept)
+    if not why and not whole and not any(one.is_full for one in runs):
+        why = "its last full run is no longer in SYNC_RUNS"
+    return KnownKeys(None if why else expressions.all_keys(pieces), id_column, is_pieced=True, why=why)
+
+
+def _pieces(
+    session: Session, connection_id: str, since: list[Prepared], kept: list[Prepared]
+) -> tuple[list[ir.Table], str]:
+    """What snapshots and log tell of some runs, the last one first, and why that is not all, where it is not."""
+    state = State(session)
+    logged = state.logged_rows(connection_id)
+    for at, one in enumerate(_back_to_full(since)):
+        is_repeated = at > 0 and not one.last.completed  # what a run that broke off had sent, the next one sent again
+        if not (one in kept or logged.get(one.run.run_id, 0) >= one.sent or is_repeated):
+            return [], f"neither the snapshot of its run {one.run.run_id} is left nor all of its log"
+    snapshots = [_by_snapshot(session, one) for one in since if one in kept]
+    return [*snapshots, state.logged_keys(connection_id, since=since[-1].run.run_id)], ""
+
+
+def _by_snapshot(session: Session, one: Prepared) -> ir.Table:
+    left = expressions.Baseline(
+        session.table(one.run.snapshot), session.table(one.run.failed_keys), one.last.mode, one.last.completed
+    )
+    return expressions.baseline(left, ())
+
+
+def _back_to_full(since: Iterable[Prepared]) -> Iterator[Prepared]:
+    for one in since:
+        yield one
+        if one.is_full:
+            return
