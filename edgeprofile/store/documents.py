@@ -72,12 +72,17 @@ def merged(found: bytes | None, model: str, text: str | None) -> bytes | None:
 
     Raises ``msgspec.DecodeError`` where the document is no JSON object.
     """
-    (members,) = msgspec.json.decode(found, type=tuple[_Members]) if found else ({},)
+    members = _members(found)
     if text is None:
         members.pop(model, None)
     else:
         members[model] = msgspec.Raw(text.encode())
     return msgspec.json.encode(members) if members else None
+
+
+def _members(found: bytes | None) -> _Members:
+    (members,) = msgspec.json.decode(found, type=tuple[_Members]) if found else ({},)
+    return members
 
 
 class DocumentWriter:
@@ -230,7 +235,7 @@ def _transaction(node: Lane | _Asking, batch: DocumentBatch) -> list[str | bool]
 def _command(node: Lane | _Asking, model: str, key: bytes, document: Any, text: str | None) -> Command | None:
     if isinstance(document, ErrorReply):
         raise refusal(document, node.endpoint.name, doing="JSON.GET")
-    if document is None and text is None:
+    if text is None and model not in _members(document):  # also of an empty document, which is another's
         return None
     root = merged(document, model, text)
     return ("DEL", key) if root is None else ("JSON.SET", key, "$", root)

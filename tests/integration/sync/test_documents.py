@@ -112,6 +112,13 @@ class TestWriter:
         assert send(config, rows("abc")) == (3, [])
         assert (stored(documents, "w:a"), stored(documents, "w:b"), stored(documents, "w:c")) == ({"x": 1}, None, None)
 
+    @pytest.mark.parametrize("document", ["{}", '{"x":1}'])
+    def test_deletion_leaves_a_document_that_has_no_such_member(self, documents, config, spoilt, document):
+        documents.command("JSON.SET", "w:a", "$", document)
+        spoilt("w:a", ("DEL", "w:a"))
+        assert send(config, rows("a")) == (1, [])
+        assert stored(documents, "w:a") == json.loads(document)
+
     def test_time_to_live(self, documents, config):
         send(config, rows("a", ["{}"], ttl=100))
         assert 90 < documents.command("TTL", "w:a") <= 100
