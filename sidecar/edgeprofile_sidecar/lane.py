@@ -110,9 +110,6 @@ class _Known:
         self.gives: Callable[[float], bool] = _not_yet
 
 
-_NOTHING: Final = Taken([], 0, Rest.UNCERTAIN)
-
-
 class Lane:
     """Answers what can be answered at once, for all connections of a listener."""
 
@@ -159,7 +156,7 @@ class Lane:
         return known.gives(now)
 
     def answer(self, data: bytes, *, free: bool = True) -> Taken:
-        """Take requests from the front of ``data``, which begins where a request begins; none if its rest is uncertain.
+        """Take requests from the front of ``data``, which begins where a request begins.
 
         ``free``: whether requests may be answered at all; otherwise only their ends are looked for.
         """
@@ -173,7 +170,8 @@ class Lane:
             end = data.find(b"\r\n\r\n", position, position + _LONGEST_HEAD) + 4
             head = self._head(data[position:end]) if end > 3 else None
             if head is None or written > _MOST_AT_ONCE:
-                return _NOTHING
+                rest = Rest.UNCERTAIN
+                break
             after = end + head.length
             found = self._hot(head, data[end:after]) if free and after <= len(data) else None
             if not isinstance(found, Answer):
@@ -189,8 +187,6 @@ class Lane:
             if position == 0 and after == len(data) and head.length <= _LARGEST_KNOWN:
                 self._remember(data, head, end)
             position = after
-        if rest is Rest.UNCERTAIN:
-            return _NOTHING
         for route, status, seconds in tally:
             self._counters.answered(route, "POST", status, seconds)
         return Taken(answers, position, rest, asked)

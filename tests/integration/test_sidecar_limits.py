@@ -123,6 +123,25 @@ def test_a_body_that_is_awaited_is_408_though_the_connection_was_idle_for_long(c
         assert answers.ended()
 
 
+def test_a_head_that_begins_behind_a_request_is_408_as_well(config):
+    with running(config(headerTimeout="300ms")) as sidecar, sidecar.connect() as connection:
+        sidecar.settle(ASKED, TOKEN)
+        connection.sendall(raw(ASKED) + b"POST /v2/act")
+        answers = Answers(connection)
+        assert [answers.next()[0], answers.next()[0]] == [200, 408]
+        assert answers.ended()
+
+
+def test_answers_given_before_something_else_are_counted_once(config):
+    with running(config()) as sidecar, sidecar.connect() as connection:
+        sidecar.settle(ASKED, TOKEN)
+        before = sidecar.metric("edgeprofile_lookups_total", result="negative")
+        connection.sendall(raw(ASKED) * 3 + b"GET /nowhere HTTP/1.1\r\nHost: x\r\nExpect: x\r\n\r\n")
+        answers = Answers(connection)
+        assert [answers.next()[0] for _ in range(3)] == [200] * 3
+        assert sidecar.metric("edgeprofile_lookups_total", result="negative") == before + 3
+
+
 def test_connections_beyond_the_limit_are_told_and_closed(config):
     with running(config(maxConnections=2)) as sidecar, sidecar.connect() as first, sidecar.connect():
         until(lambda: sidecar.metric("edgeprofile_http_connections") == 2, message="two connections")

@@ -156,15 +156,19 @@ def test_what_follows_a_cold_request_is_not_looked_at(lane):
     assert taken == Taken([], 0, Rest.UNCERTAIN)
 
 
-def test_nothing_is_answered_that_arrives_with_something_uncertain(lane):
-    assert lane.answer(HOT + b"good" + b"GET") == Taken([], 0, Rest.UNCERTAIN)
+@pytest.mark.parametrize("behind", [b"GET", b"GARBAGE\r\n\r\n", HOT[:-2], HOT.replace(b"Host", b"Expect") + b"good"])
+def test_what_is_certain_is_answered_and_what_follows_is_left(lane, behind):
+    taken = lane.answer((HOT + b"good") * 2 + behind)
+    assert (len(taken.answers), taken.bytes, taken.rest) == (2, 2 * (len(HOT) + 4), Rest.UNCERTAIN)
+    assert seen(lane) == 2
 
 
 def test_more_than_a_mebibyte_of_answers_is_not_made_at_once(lane):
     size = len(lane.answer(HOT + b"good").answers[0])
     few = (1 << 20) // size
     assert len(lane.answer((HOT + b"good") * few).answers) == few
-    assert lane.answer((HOT + b"good") * (few + 2)) == Taken([], 0, Rest.UNCERTAIN)
+    taken = lane.answer((HOT + b"good") * (few + 9))
+    assert (len(taken.answers), taken.bytes, taken.rest) == (few + 1, (few + 1) * (len(HOT) + 4), Rest.UNCERTAIN)
 
 
 @pytest.mark.parametrize("cut", range(len(HOT), len(HOT) + 4))
