@@ -27,8 +27,8 @@ class Fill(msgspec.Struct, eq=False):
     """One fetch: its keys, when it was begun, the lease it was begun under, and who waits for it.
 
     ``lease`` is `None` for a fetch begun while nothing was proved; its reply is its own proof. ``outcome`` is what the
-    fetch brought, or the error that it met; `None` while it is under way. ``where`` and ``helped`` are the caller's to
-    use.
+    fetch brought, or the error that it met; `None` while it is under way. ``where``, ``helped`` and ``overdue`` are the
+    caller's to use.
     """
 
     identity: Any
@@ -40,6 +40,7 @@ class Fill(msgspec.Struct, eq=False):
     outcome: Any = None
     where: Any = None
     helped: bool = False
+    overdue: bool = False
     waiters: list[Callable[[], None]] = []
 
 

@@ -450,7 +450,7 @@ class Engine:
         counters.fetches += 1
         counters.fetch_seconds.observe(now - fill.sent)
         if isinstance(result, EdgeProfileError):
-            node.judge(result, now, now - fill.sent)
+            node.judge(result, now, now - fill.sent, overdue=fill.overdue)
             counters.fetch_errors[type(result).__name__] += 1
             node.keeper.fail(fill)
             return result

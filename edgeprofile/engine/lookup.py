@@ -66,13 +66,17 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Plan(msgspec.Struct, Generic[Waiter], eq=False):
-    """What one lookup has to do: nothing (there is an answer), await the fill, or carry it out itself (``mine``)."""
+    """What one lookup has to do: nothing (there is an answer), await the fill, or carry it out itself (``mine``).
+
+    ``since``: when it began to wait.
+    """
 
     identity: Identity
     answer: Answer | None = None
     fill: Fill | None = None
     waiter: Waiter | None = None
     mine: bool = False
+    since: float = 0.0
 
 
 class Lookups:
@@ -210,7 +214,7 @@ class Lookups:
             wire.alarms.set(waiter, deadline)
             try:
                 if not await waiter.settled:
-                    return self._late()
+                    return self._overdue(fill, plan.since)
             finally:
                 wire.alarms.clear(waiter)
         return fill.outcome  # type: ignore[no-any-return]  # it was settled
@@ -283,12 +287,12 @@ class Lookups:
                 return _Plan(identity, Answer(entry.raw, entry.sent, entry))
             engine.counters.misses += counts
             fill = keeper.join(identity, now)
-            if fill is not None:
+            if fill is not None and not node.despairs(fill):
                 if engine.waiters >= self._limits.max_waiters:
                     raise self._overloaded(self._limits.max_waiters, "limits.maxWaiters")
                 engine.counters.joins += 1
                 engine.waiters += 1
-                return _Plan(identity, None, fill, kind(fill))
+                return _Plan(identity, None, fill, kind(fill), since=now)
             if engine.in_flight >= self._limits.max_in_flight:
                 raise self._overloaded(self._limits.max_in_flight, "limits.maxInFlight")
             if not node.breaker.admits(now):
@@ -298,7 +302,7 @@ class Lookups:
             engine.in_flight += 1
             fill = keeper.begin(identity, now)
             fill.where = node
-            return _Plan(identity, None, fill, kind(fill) if own else None, True)
+            return _Plan(identity, None, fill, kind(fill) if own else None, True, now)
 
     def _overloaded(self, limit: int, option: str) -> Overloaded:
         self._engine.counters.fetch_errors["Overloaded"] += 1
@@ -385,7 +389,7 @@ class Lookups:
             if plan.waiter.wait(self._halfway(deadline)):
                 return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled
             self._help(plan.fill, deadline)
-        return plan.fill.outcome if plan.waiter.wait(deadline) else self._late()
+        return plan.fill.outcome if plan.waiter.wait(deadline) else self._overdue(plan.fill, plan.since)
 
     async def _task_outcome(self, plan: _Plan[TaskWaiter], deadline: float) -> Answer | EdgeProfileError:
         if plan.answer is not None:
@@ -396,7 +400,7 @@ class Lookups:
             if await plan.waiter.wait(self._halfway(deadline)):
                 return plan.fill.outcome  # type: ignore[no-any-return]  # set when it was settled
             await self._ahelp(plan.fill, deadline)
-        return plan.fill.outcome if await plan.waiter.wait(deadline) else self._late()
+        return plan.fill.outcome if await plan.waiter.wait(deadline) else self._overdue(plan.fill, plan.since)
 
     def _leave(self, plans: Sequence[_Plan[Waiter]]) -> None:
         """Whoever joined a fetch waits no longer, however that ended."""
@@ -404,6 +408,15 @@ class Lookups:
         if joined:
             with self._engine.lock:
                 self._engine.waiters -= joined
+
+    def _overdue(self, fill: Fill, since: float) -> LookupTimeout:
+        """A caller gives a fetch up that goes on: its node hears of that, once for each fetch."""
+        engine, late = self._engine, self._late()
+        with engine.lock:
+            now = engine.clock()
+            if fill.outcome is None and not fill.overdue:
+                fill.overdue = fill.where.overdue(late, now, now - since)
+        return late
 
     def _late(self) -> LookupTimeout:
         return LookupTimeout("Redis did not answer before the lookup's deadline (limits.timeout, or timeout=)")

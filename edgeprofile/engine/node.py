@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from edgeprofile.core.breaker import Breaker
+from edgeprofile.core.breaker import Breaker, State
 from edgeprofile.errors import CircuitOpen, LookupTimeout, RedisUnavailable
 from edgeprofile.store.blocking import BlockingWire
 from edgeprofile.store.endpoint import ConnectionLost, sever
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from edgeprofile.config import LimitsConfig
+    from edgeprofile.core.fills import Fill
     from edgeprofile.core.keeper import Keeper
     from edgeprofile.engine.ownership import Ownership
     from edgeprofile.errors import EdgeProfileError
@@ -56,23 +57,39 @@ class Node:
         self._closed = False
         self._lock = threading.Lock()
 
-    def judge(self, error: EdgeProfileError, now: float, waited: float) -> None:
+    def judge(self, error: EdgeProfileError, now: float, waited: float, *, overdue: bool = False) -> None:
         """Tell the circuit breaker, under the engine's lock, of a question that failed after so many seconds.
 
         A caller in a hurry, or a connection that ended, says nothing about the server. One that ended without a word of
-        the server's does, once for all who shared it.
+        the server's does, once for all who shared it. What was ``overdue`` has been counted.
         """
         breaker = self.breaker
+        if overdue and isinstance(error, RedisUnavailable):
+            return
         if isinstance(error, ConnectionLost):
             silent = error.heard or error is breaker.cause
         else:
-            silent = isinstance(error, LookupTimeout) and waited < _FAIR_SHARE * self._limits.timeout
+            silent = isinstance(error, LookupTimeout) and not self._is_fair(waited)
         if silent:
             breaker.unsettled(now)
         elif isinstance(error, RedisUnavailable):
             breaker.failed(now, error)
         else:
             breaker.succeeded()
+
+    def overdue(self, error: LookupTimeout, now: float, waited: float) -> bool:
+        """As `judge`, of a question that is still under way. Whether it counted."""
+        fair = self._is_fair(waited)
+        if fair:
+            self.breaker.failed(now, error)
+        return fair
+
+    def despairs(self, fill: Fill) -> bool:
+        """Whether waiting for a fetch, too, is as good as waiting in vain: it is overdue, as everything else is."""
+        return fill.overdue and self.breaker.state is not State.CLOSED
+
+    def _is_fair(self, waited: float) -> bool:
+        return waited >= _FAIR_SHARE * self._limits.timeout
 
     def refused(self, now: float) -> CircuitOpen:
         """What is said while the circuit is open."""
