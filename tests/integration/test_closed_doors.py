@@ -2,6 +2,7 @@
 
 import re
 import time
+from math import log2
 
 import pytest
 
@@ -41,7 +42,8 @@ def test_lookups_fail_fast_after_a_few_and_are_answered_when_somebody_is_behind(
     client = make_client(configuration(balancer.address))
     begun = time.monotonic()
     errors = [attempt(client) for _ in range(300)]
-    assert {type(error) for error in errors[10:]} == {edgeprofile.CircuitOpen}
+    probes = [error for error in errors[10:] if not isinstance(error, edgeprofile.CircuitOpen)]
+    assert len(probes) <= log2(1 + (time.monotonic() - begun) / 0.1)
     assert re.search("lost before it answered|ended the connection at once", str(errors[-1]))
     assert len(balancer.accepted) < 30, f"in {time.monotonic() - begun} s"
     balancer.retarget(redis_db.host, redis_db.port)
