@@ -41,7 +41,7 @@ class Fill(msgspec.Struct, eq=False):
     where: Any = None
     helped: bool = False
     overdue: bool = False
-    waiters: list[Callable[[], None]] = []
+    waiters: list[Callable[[], object]] = []
 
 
 class Fills:

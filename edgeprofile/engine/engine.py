@@ -454,7 +454,7 @@ class Engine:
             counters.fetch_errors[type(result).__name__] += 1
             node.keeper.fail(fill)
             return result
-        node.breaker.succeeded()
+        node.answered(fill)
         if result.raw is None:
             counters.absent[fill.identity.destination] += 1
         return Answer(result.raw, fill.sent, node.keeper.store(fill, result, now, random.random()))  # noqa: S311 (jitter)

@@ -15,7 +15,7 @@ from edgeprofile.store.streaming import AsyncWire
 from edgeprofile.store.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from edgeprofile.config import LimitsConfig
     from edgeprofile.core.fills import Fill
@@ -33,7 +33,8 @@ _FAIR_SHARE: Final = 0.5
 class Node:
     """A node: its keeper, one connection for all threads, and one for each event loop that asks.
 
-    ``ownership`` is what it owns of a cluster; a single server owns everything.
+    ``ownership`` is what it owns of a cluster; a single server owns everything. ``lookout`` is called once, when the next
+    fetch has been answered; it is set under the engine's lock.
     """
 
     def __init__(self, endpoint: Endpoint, keeper: Keeper, limits: LimitsConfig) -> None:
@@ -42,6 +43,7 @@ class Node:
         self.keeper = keeper
         self.breaker = Breaker()
         self.ownership: Ownership | None = None
+        self.lookout: Callable[[], object] | None = None
         self._limits = limits
         self.witness = Witness()
         self.blocking = BlockingWire(
@@ -56,6 +58,13 @@ class Node:
         self._guards: dict[int, AsyncGenerator[None]] = {}
         self._closed = False
         self._lock = threading.Lock()
+
+    def answered(self, fill: Fill) -> None:
+        """A fetch was answered; under the engine's lock. It wakes who looks out for that along with those who wait."""
+        self.breaker.succeeded()
+        if self.lookout is not None:
+            fill.waiters.append(self.lookout)
+            self.lookout = None
 
     def judge(self, error: EdgeProfileError, now: float, waited: float, *, overdue: bool = False) -> None:
         """Tell the circuit breaker, under the engine's lock, of a question that failed after so many seconds.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import time
 from contextlib import suppress
 from functools import partial
@@ -15,12 +14,14 @@ from edgeprofile.core.backoff import Backoff
 from edgeprofile.core.coherence import Phase, Proof
 from edgeprofile.core.keeper import wanted
 from edgeprofile.engine.inspector import Inspector
+from edgeprofile.engine.pause import pause
 from edgeprofile.engine.pulse import Pulse
 from edgeprofile.engine.states import LATE, RANKS, STATES, UNDYING, UNSEEN, Gap, for_operators
 from edgeprofile.engine.subscribers import Subscribers
 from edgeprofile.engine.voice import say
 from edgeprofile.errors import (
     EdgeProfileError,
+    RedisUnavailable,
     ServerRefused,
 )
 from edgeprofile.keys import channel, channel_pattern
@@ -101,6 +102,7 @@ class Session:
         self._heard = False
         self._hanging: tuple[int, bytes, Callable[[Any, int], bool], int] | None = None
         self._undying = ""
+        self._unheard = False
 
     @property
     def ready(self) -> bool:
@@ -139,13 +141,13 @@ class Session:
                 except Exception as error:  # noqa: BLE001 (a session that ends for good would serve nothing, in silence)
                     self._ended(error)
                     self._pulse.hope()
-                    await asyncio.sleep(self._backoff.next(random.random()))  # noqa: S311 (jitter)
+                    await pause(self._backoff, self._node, self._lock, unheard=self._unheard)
         finally:
             self._drop_feed(None)
             self._say("closed", "the client was closed")
 
-    async def _epoch(self) -> None:
-        """One feed connection, from the check of the server's settings until it ends, which always raises."""
+    async def _examine(self) -> None:
+        """Ask the server, over a connection made now, whether it is what it was and set as it must be."""
         await self._end_hanging(await self._node.renew(_PATIENCE))
         if self._node.ownership is None:
             await self._inspector.check_place()
@@ -153,6 +155,15 @@ class Session:
         if self._node.ownership is not None:
             self._node.ownership.begin()
             await self._node.ownership.confirm()
+
+    async def _epoch(self) -> None:
+        """One feed connection, from the check of the server's settings until it ends, which always raises."""
+        self._unheard = False
+        try:
+            await self._examine()
+        except RedisUnavailable:
+            self._unheard = True
+            raise
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
         authority = self._node.keeper.authority
