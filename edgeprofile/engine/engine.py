@@ -406,7 +406,7 @@ class Engine:
         while True:
             await asyncio.sleep(_SWEEP_EVERY)
             for node in self.nodes:
-                node.reap()
+                node.reap(self.clock())
             with self.lock:
                 self.cache.sweep(self.clock(), _SWEEP_BUDGET)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from edgeprofile.core.breaker import Breaker, State
@@ -28,6 +29,8 @@ __all__ = ["Node"]
 
 _FAIR_SHARE: Final = 0.5
 """Of limits.timeout: who began anew elsewhere, or got a turn late, has less than all of it."""
+_LEFT_AFTER: Final = 60.0
+"""Seconds without a run and with nothing under way after which a loop counts as left for good, be it closed or not."""
 
 
 class Node:
@@ -56,6 +59,7 @@ class Node:
         self._streams: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncWire] = weakref.WeakKeyDictionary()
         self._latest: AsyncWire | None = None
         self._guards: dict[int, AsyncGenerator[None]] = {}
+        self._rests: weakref.WeakKeyDictionary[AsyncWire, tuple[float | None, float]] = weakref.WeakKeyDictionary()
         self._closed = False
         self._lock = threading.Lock()
 
@@ -111,7 +115,7 @@ class Node:
     def stream(self) -> AsyncWire | None:
         """The connection of the running loop, if it has one already."""
         loop, latest = asyncio.get_running_loop(), self._latest
-        if latest is None or latest.loop is not loop:
+        if latest is None or latest.loop is not loop or latest.closed:
             self._latest = latest = self._streams.get(loop)
         return latest
 
@@ -167,17 +171,37 @@ class Node:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(wire.close)
 
-    def reap(self) -> None:
-        """Let go of the connections of loops that were closed, however that was done; what they were asked has failed."""
+    def reap(self, now: float) -> None:
+        """Let go of the connections of loops that were closed, however that was done; what they were asked has failed.
+
+        And of loops that were left: theirs end with the loop, which nothing holds any more here, or when it runs again.
+        """
         with self._lock:
             gone = [(loop, wire) for loop, wire in self._streams.items() if loop.is_closed()]
-            if gone:
-                self._latest = None
+            left = [loop for loop, wire in self._streams.items() if self._is_left(loop, wire, now)]
+            guards = [(loop, self._forget(loop)) for loop in left]
             for loop, _ in gone:
-                del self._streams[loop]
-                self._guards.pop(id(loop), None)
+                self._forget(loop)
         for _, wire in gone:
             wire.abandon()
+        for loop, guard in guards:
+            with suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(_end, guard)
+
+    def _forget(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None] | None:
+        """Hold nothing of a loop's any more; what guards its connection comes back."""
+        self._latest = None
+        del self._streams[loop]
+        return self._guards.pop(id(loop), None)
+
+    def _is_left(self, loop: asyncio.AbstractEventLoop, wire: AsyncWire, now: float) -> bool:
+        """Whether the loop stands, and nothing has been asked on it, for long."""
+        rests = None if loop.is_closed() or loop.is_running() else wire.rests
+        before, since = self._rests.get(wire, (None, now))
+        if rests is None or rests != before:
+            self._rests[wire] = rests, now
+            return False
+        return now - since >= _LEFT_AFTER
 
     def sever(self) -> None:
         """In a forked child: let go of the parent's sockets without a word to the servers or the parent's loop."""
@@ -195,3 +219,10 @@ async def _closing(wire: AsyncWire) -> AsyncGenerator[None]:
         yield
     finally:
         wire.close()
+
+
+def _end(guard: AsyncGenerator[None] | None) -> None:
+    """Have a guard close its wire now; it awaits nothing, and so needs no task."""
+    if guard is not None:
+        with suppress(StopIteration):
+            guard.aclose().send(None)

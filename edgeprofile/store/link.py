@@ -160,6 +160,11 @@ class Link(asyncio.Protocol):
         return not self._in_flight
 
     @property
+    def heard(self) -> float:
+        """When the server said something last, on the loop's clock."""
+        return self._heard
+
+    @property
     def ends(self) -> bool:
         """Whether it is about to be ``lost``: nothing that is written will be answered."""
         return self._transport is not None and self._transport.is_closing()

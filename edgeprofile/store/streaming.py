@@ -53,7 +53,7 @@ class AsyncWire:
         self._queue: list[Call] = []
         self._link: Link | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._flush_due = self._closed = False
+        self._flush_due = self.closed = False
         self._burst = 0  # calls since nothing was under way
 
     def call(
@@ -71,7 +71,7 @@ class AsyncWire:
 
     def send(self, call: Call) -> None:
         """As `call`, of a kind of the caller's own."""
-        if self._closed:
+        if self.closed:
             call.finish(self._gone("was closed"))
             return
         link = self._link
@@ -94,9 +94,19 @@ class AsyncWire:
         self.call(payload, expects, into(answer), sound)
         return await answer
 
+    @property
+    def rests(self) -> float | None:
+        """When the server was heard last, on the loop's clock, if nothing is under way; on other threads a guess."""
+        link = self._link
+        if self._queue or self._connecting is not None:
+            return None
+        if link is None:
+            return 0.0
+        return link.heard if link.idle else None
+
     def close(self) -> None:
         """End the connection; whoever waits is told."""
-        self._closed = True
+        self.closed = True
         if self._connecting is not None:
             self._connecting.cancel()
         if self._link is not None:
@@ -105,7 +115,7 @@ class AsyncWire:
 
     def abandon(self) -> None:
         """The loop is closed, and the connection with it: tell whoever waits. Called on any thread."""
-        self._closed = True
+        self.closed = True
         if self._link is not None:
             self._link.abandon()
         self._fail_queue(self._gone("went with its event loop"))
@@ -123,7 +133,7 @@ class AsyncWire:
         if not self._queue:
             return
         if self._link is None:
-            if self._connecting is None and not self._closed:
+            if self._connecting is None and not self.closed:
                 name = f"edgeprofile-connect {self._endpoint.name}"
                 # Never begun within this call, as a task factory of the loop's may do.
                 self._connecting = asyncio.Task(self._connect(), loop=self.loop, name=name)
