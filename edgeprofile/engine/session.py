@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from edgeprofile.engine.target import Target
     from edgeprofile.metrics import Counters
     from edgeprofile.store.feed import Feed
+    from edgeprofile.store.reading import Reading
     from edgeprofile.store.streaming import AsyncWire
 
 __all__ = ["Session"]
@@ -167,9 +168,8 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
         authority = self._node.keeper.authority
-        for targets in self._targets.values():
-            for target in targets:
-                target.reading.hope()
+        for reading in self._readings:
+            reading.hope()
         with self._lock:
             authority.proof = self._pulse.proof
             authority.connected()
@@ -231,9 +231,20 @@ class Session:
                 self._await_feed(begun)
             if begun > self._due:
                 self._say("late", self._hindrance or LATE)
-            if await self._inspector.inspect() and await self._pulse.mended():
-                raise Gap("heartbeat permitted", "the heartbeat can be written again", node=self._node.name)
+            if await self._inspector.inspect():
+                await self._look_again()
             await self._rest(begun + interval)
+
+    async def _look_again(self) -> None:
+        """Rights that were missing may have been granted."""
+        for reading in self._readings:
+            reading.retry()
+        if await self._pulse.mended():
+            raise Gap("heartbeat permitted", "the heartbeat can be written again", node=self._node.name)
+
+    @property
+    def _readings(self) -> list[Reading]:
+        return [target.reading for targets in self._targets.values() for target in targets]
 
     def _await_feed(self, now: float) -> None:
         """A heartbeat is out. Once its events are all that it lacks, a fence behind them tells whether they are to come."""
@@ -408,7 +419,7 @@ class Session:
 
     def _unread(self) -> set[str]:
         """What could not be read along with the profiles."""
-        return {target.reading.weakness for targets in self._targets.values() for target in targets}
+        return {reading.weakness for reading in self._readings}
 
     def _in_doubt(self) -> None:
         """The feed answers, but whether it would tell of a change is not known: its PINGs prove nothing yet."""

@@ -140,6 +140,11 @@ class Reading:
         """An epoch begins: a right that was missing may have been granted."""
         self.field_ttls, self.weakness = self._hash, ""
 
+    def retry(self) -> None:
+        """Ask again for what a missing right left unproved; the weakness stands until that is answered."""
+        if self.weakness:
+            self.field_ttls = self._hash
+
     def ask(self, identity: Identity) -> Ask:
         """The question for one profile, all of its keys included."""
         form = self._form if self.field_ttls else self._plain
@@ -170,7 +175,7 @@ class Reading:
             if value:
                 raw = self._present(value, node)
                 lives = _seconds(replies[start + 1])
-                if form.fields and replies[start + 2] != form.ttls:
+                if form.fields and (self.weakness or replies[start + 2] != form.ttls):
                     lives = min(lives, self._least(replies[start + 2], form.fields, value[::2], node))
                 found = Found(raw, lives)
                 if self.field_ttls and not form.known.issuperset(value[::2]):
@@ -218,6 +223,7 @@ class Reading:
         if isinstance(reply, ErrorReply):
             self._give_up(reply, node)
             return math.inf
+        self.weakness = ""
         ends = zip(asked, reply or (), strict=False)
         return min(
             (max(ms, 0) / 1000 for name, ms in ends if ms != _NO_TTL and (ms >= 0 or name in present)), default=math.inf

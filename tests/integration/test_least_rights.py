@@ -1,5 +1,7 @@
 """The rights that are printed for operators are enough, also when the feed falls behind."""
 
+from itertools import count
+
 import pytest
 
 from edgeprofile import Client
@@ -61,6 +63,29 @@ def test_field_ttls_that_may_not_be_read_are_said_until_they_may(make_server, fl
         entry = client._engine.cache.find("2Dest", "user", "email", "ada")
         assert entry.life <= 60.0
         assert client.status()["2Dest"].reason == ""
+
+
+def test_the_right_to_field_ttls_is_noticed_without_a_new_epoch(make_server, flavour):
+    if flavour != "valkey":
+        pytest.skip("this server has no field TTLs")
+    server = make_server()
+    settings = configuration(server.address, config=USER, feed={"verifyInterval": "100ms"})
+    config = from_mapping(settings, "the test")
+    granted = rules(config.destinations[0], config.feed, field_ttls=True)
+    server.command("ACL", "SETUSER", "app", "on", ">secret", "resetkeys", "resetchannels", "-@all", *granted)
+    numbers = map(str, count())
+
+    def is_read(client: Client, *, state: str) -> bool:
+        new = next(numbers)
+        server.command("HSET", f"1Wsp:2Dest:user:email:{new}", "m", new)
+        return client.get("user", "email", new) == {"m": int(new)} and client.status()["2Dest"].state == state
+
+    with Client(settings) as client:
+        client.start()
+        for rule, state in (("+hpttl", "live"), ("-hpttl", "unproven"), ("+hpttl", "live")):
+            server.command("ACL", "SETUSER", "app", rule)
+            until(lambda state=state: is_read(client, state=state), 5, f"{rule} is noticed")
+        assert not client.stats().feed_losses
 
 
 def test_a_heartbeat_whose_ttl_may_not_be_set_leaves_nothing_behind(make_server, make_proxy):

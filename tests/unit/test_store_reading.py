@@ -109,6 +109,33 @@ def test_a_server_that_knows_no_field_ttls_is_not_asked_for_them_until_hope_retu
     assert by.ask(asked_for(KEY)).expects == 3
 
 
+def test_a_right_that_was_missing_is_missed_until_it_is_seen_again() -> None:
+    by = reading()
+    learn(by, b"m")
+    refused = ErrorReply("NOPERM User app has no permissions to run the 'hpttl' command")
+
+    def asks(reply: object) -> tuple[bool, int]:
+        ask = by.ask(asked_for(KEY))
+        by.found(ask, [[b"m", b"{}"], -1, reply][: ask.expects], "node")
+        return bool(by.weakness), by.ask(asked_for(KEY)).expects
+
+    assert asks(refused) == (True, 2)
+    for _ in range(2):
+        by.retry()
+        assert (bool(by.weakness), by.ask(asked_for(KEY)).expects) == (True, 3)
+        assert asks(refused) == (True, 2)
+    by.retry()
+    assert asks([-1]) == (False, 3)
+
+
+def test_a_server_that_knows_no_field_ttls_is_not_tried_again_within_an_epoch() -> None:
+    by = reading()
+    learn(by, b"m")
+    by.found(by.ask(asked_for(KEY)), [[b"m", b"{}"], -1, ErrorReply("ERR unknown command 'HPTTL'")], "node")
+    by.retry()
+    assert by.ask(asked_for(KEY)).expects == 2
+
+
 def test_a_document_that_only_lenient_parsers_take_has_models_too() -> None:
     names: list[str] = []
     by = reading(json_documents=True, models=names.extend)
