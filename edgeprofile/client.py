@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgeprofile.bundles import AsyncBundle, Bundle, projection
 from edgeprofile.encoded import EncodedReads
-from edgeprofile.face import FOREVER, Face
+from edgeprofile.face import Face, seconds
 from edgeprofile.hits import MISS, BoundHits
 
 if TYPE_CHECKING:
@@ -194,8 +194,9 @@ class Client(Face):
         Not needed: the first miss connects, too. Raises what stands in the way: `NotificationsOff`, `AccessDenied`,
         `RedisUnavailable`.
         """
+        longest = seconds(timeout)
         self._engine.start()
-        self._engine.wait_ready(min(FOREVER, timeout))
+        self._engine.wait_ready(longest)
 
     def close(self) -> None:
         """End all connections and the engine's thread. Later lookups raise `ClosedError`."""
@@ -381,8 +382,9 @@ class AsyncClient(Face):
 
     async def start(self, timeout: float = START_TIMEOUT) -> None:
         """Connect now and wait until every destination is coherent, or declared as unproven; as `Client.start`."""
+        longest = seconds(timeout)
         self._engine.start()
-        await self._engine.aside(lambda: self._engine.wait_ready(min(FOREVER, timeout)))
+        await self._engine.aside(lambda: self._engine.wait_ready(longest))
 
     async def warm(self, profiles: Iterable[Known], *, timeout: float = 60.0) -> int:
         """Read the profiles that `hot` named, many in a round trip, until the cache is full; how many were read.

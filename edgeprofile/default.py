@@ -237,9 +237,17 @@ async def aget_many(entity: str, id_type: str, values: Iterable[str], **how: Any
     return found
 
 
-def peek(entity: str, id_type: str, value: str, *, destination: str | None = None) -> Profile | None:
+@overload
+def peek(entity: str, id_type: str, value: str, *, destination: str | None = None) -> Profile | None: ...
+@overload
+def peek(entity: str, id_type: str, value: str, *, destination: str | None = None, model: str) -> Any: ...
+@overload
+def peek(
+    entity: str, id_type: str, value: str, *, destination: str | None = None, model: str | None = None, type: type[T]
+) -> T | None: ...
+def peek(entity: str, id_type: str, value: str, **how: Any) -> Any:
     """The profile if it is cached and fresh, else None; never any I/O. As `Client.peek`."""
-    return _default.client.peek(entity, id_type, value, destination=destination)
+    return _default.client.peek(entity, id_type, value, **how)
 
 
 def configure(

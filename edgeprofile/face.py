@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from edgeprofile.config import Config, from_mapping, load
-from edgeprofile.errors import InvalidIdentity
+from edgeprofile.errors import InvalidIdentity, UsageError
 from edgeprofile.hits import Hits, JsonHits, miss
 from edgeprofile.profile import decode, decode_model
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from edgeprofile.metrics import DestinationStatus, Stats
     from edgeprofile.profile import Profile
 
-__all__ = ["FOREVER", "Face", "make_engine"]
+__all__ = ["Face", "make_engine", "seconds"]
 
 FOREVER: Final = 366 * 86_400.0
 """Seconds that are as good as no end of them, and that every clock of the system's can count."""
@@ -40,6 +41,16 @@ def make_engine(given: Config | str | Path | Mapping[str, Any] | Engine | None) 
     if isinstance(given, Config):
         return Engine(given)
     return Engine(from_mapping(given, "the mapping given") if isinstance(given, Mapping) else load(given))
+
+
+def seconds(timeout: object) -> float:
+    """An argument ``timeout`` as a number that every clock can count; raises `UsageError` for what is none."""
+    if not isinstance(timeout, int | float):
+        kind = type(timeout).__name__
+        raise UsageError(f"timeout must be a number of seconds, not {kind}: write 0.25 for a quarter of a second")
+    if math.isnan(timeout):
+        raise UsageError("timeout must be a number of seconds, not nan")
+    return min(FOREVER, timeout)
 
 
 class Face:
@@ -65,8 +76,17 @@ class Face:
     @overload
     def peek(self, entity: str, id_type: str, value: str, *, destination: str | None = None) -> Profile | None: ...
     @overload
+    def peek(self, entity: str, id_type: str, value: str, *, destination: str | None = None, model: str) -> Any: ...
+    @overload
     def peek(
-        self, entity: str, id_type: str, value: str, *, destination: str | None = None, model: str, type: type[T]
+        self,
+        entity: str,
+        id_type: str,
+        value: str,
+        *,
+        destination: str | None = None,
+        model: str | None = None,
+        type: type[T],
     ) -> T | None: ...
     def peek(
         self,
@@ -78,7 +98,7 @@ class Face:
         model: str | None = None,
         type: Any = None,
     ) -> Any:
-        """The profile if it is cached and fresh, else None; never any I/O.
+        """The profile if it is cached and fresh, else None; never any I/O. ``model`` and ``type`` are those of `get`.
 
         Raises `InvalidIdentity`, `UnknownDestination`, `AmbiguousDestination`, `TraitsMismatch`.
         """
@@ -128,8 +148,7 @@ class Face:
         return {**dict.fromkeys(values), **found}, identities
 
     def _deadline(self, timeout: float | None) -> float:
-        seconds = self._engine.config.limits.timeout if timeout is None else min(FOREVER, timeout)
-        return self._engine.clock() + seconds
+        return self._engine.clock() + (self._engine.config.limits.timeout if timeout is None else seconds(timeout))
 
     def _present(self, answer: Answer, model: str | None, kind: Any) -> Any:
         """An answer as its caller wants it: a profile, one model of it, or one model as a type."""

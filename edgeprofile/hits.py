@@ -130,6 +130,7 @@ def _one(slow: Callable[..., Any], special: Callable[..., Any], tree: Tree) -> _
         nonlocal tree, hits
         tree, hits = new, 0.0
 
+    get.__qualname__ = "get"  # as Python names it to who forgets an argument
     return get, rebind, lambda: int(hits)
 
 
@@ -269,6 +270,7 @@ def _bound(slow: Callable[[str], Any], entries: dict[str, Entry]) -> _Path:
         nonlocal entries, hits
         entries, hits = new, 0.0
 
+    lookup.__qualname__ = "lookup"
     return lookup, rebind, lambda: int(hits)
 
 

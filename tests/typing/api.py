@@ -35,6 +35,9 @@ def module_level() -> None:
     assert_type(edgeprofile.get("user", "email", "ada@example.com"), Profile | None)
     assert_type(edgeprofile.get("user", "email", "ada@example.com", destination="2D", timeout=0.5), Profile | None)
     assert_type(edgeprofile.peek("user", "email", "ada@example.com"), Profile | None)
+    assert_type(
+        edgeprofile.peek("user", "email", "ada@example.com", type=dict[str, Features]), dict[str, Features] | None
+    )
     assert_type(edgeprofile.stats(), Stats)
     features = edgeprofile.get("user", "email", "ada@example.com", model="features_by_email", type=Features)
     assert_type(features, Features | None)
@@ -69,6 +72,7 @@ def a_client_of_ones_own(config: Config) -> None:
         assert_type(client.get("user", "email", "a", model="features", type=Features), Features | None)
         assert_type(client.get("user", "email", "a", type=dict[str, Features]), dict[str, Features] | None)
         assert_type(client.peek("user", "email", "a"), Profile | None)
+        assert_type(client.peek("user", "email", "a", model="features", type=Features), Features | None)
         assert_type(client.delete("user", [("email", "a"), ("user_id", "1")]), int)
         assert_type(client.bundle("checkout").get("user", "email", "a"), dict[str, Any])
         assert_type(client.bundle("checkout").get_many("user", "email", ["a"]), dict[str, dict[str, Any]])

@@ -1,5 +1,7 @@
 """The default client: made once, replaced as a whole."""
 
+import asyncio
+
 import pytest
 
 import edgeprofile
@@ -44,3 +46,25 @@ def test_who_looks_up_after_the_client_is_closed_gets_a_new_one(monkeypatch):
     default.use(profiles(1).engine)
     edgeprofile.close()
     assert edgeprofile.get(*ADA) == {"m": {"churn": 2}}
+
+
+def test_a_peek_takes_model_and_type_as_a_lookup_does():
+    default.use(profiles(1).engine)
+    assert edgeprofile.peek(*ADA, model="m") is None
+    edgeprofile.get(*ADA)
+    assert edgeprofile.peek(*ADA, model="m") == {"churn": 1}
+    assert edgeprofile.peek(*ADA, model="m", type=dict[str, int]) == {"churn": 1}
+
+
+@pytest.mark.parametrize("timeout", ["1s", float("nan"), [1]])
+def test_a_timeout_that_is_no_number_of_seconds_is_said_to_be_none(timeout):
+    default.use(profiles(1).engine)
+    for lookup in (
+        lambda: edgeprofile.get(*ADA, timeout=timeout),
+        lambda: edgeprofile.get_many(*ADA[:2], ["nobody"], timeout=timeout),
+        lambda: asyncio.run(edgeprofile.aget(*ADA, timeout=timeout)),
+        lambda: default._default.client.delete("user", [ADA[1:]], timeout=timeout),
+        lambda: default._default.client.start(timeout=timeout),
+    ):
+        with pytest.raises(edgeprofile.UsageError, match="timeout must be a number of seconds"):
+            lookup()

@@ -249,3 +249,9 @@ def test_what_has_ended_is_not_held():
         client.get(*ADA)
         entry_of(client).lease = type(entry_of(client).lease)(0.0)
         assert held(client) is None
+
+
+@pytest.mark.parametrize("call", [lambda client: client.get("user", "email"), lambda client: client.lookup("a", "b")()])
+def test_who_forgets_an_argument_is_told_of_a_function_that_exists(call):
+    with client_of({}) as client, pytest.raises(TypeError, match=r"^(get|lookup)\(\) missing 1 required"):
+        call(client)
