@@ -28,13 +28,16 @@ _TERM = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*", re.AS
 _NUMBER = re.compile(r"\s*[0-9]{1,15}(?:\.[0-9]{1,15})?\s*", re.ASCII)
 
 
-def parse_duration(text: object) -> float:
+def parse_duration(text: object, *, option: str | None = None) -> float:
     """Read a duration such as ``"500ms"``, ``"1.5s"`` or ``"1h30m"``.
 
     Units: ``d``, ``h``, ``m``, ``s``, ``ms``, ``us``. Returns seconds. Raises `ConfigurationError` for anything else,
-    a number without a unit included.
+    a number without a unit included; ``option`` is then named in it, such as ``--timeout``.
     """
-    return sum(number * _SECONDS[unit] for number, unit in _terms(text, _SECONDS, "duration", "s"))
+    try:
+        return sum(number * _SECONDS[unit] for number, unit in _terms(text, _SECONDS, "duration", "s"))
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error), option=option) from None
 
 
 def parse_size(text: object) -> int:

@@ -14,6 +14,9 @@ from edgeprofile.config import load, parse_duration
 if TYPE_CHECKING:
     import argparse
 
+    from edgeprofile.config import Config
+    from edgeprofile.profile import Profile
+
 __all__ = ["add_arguments", "run"]
 
 FOUND, ABSENT = 0, 1
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look the profile up and print it."""
-    timeout = parse_duration(args.timeout) if args.timeout else None
+    timeout = parse_duration(args.timeout, option="--timeout") if args.timeout else None
     config = load(args.config)
     # One lookup does without the feed, and what stands in its own way is raised.
     logging.getLogger("edgeprofile").setLevel(logging.CRITICAL)
@@ -40,9 +43,17 @@ def run(args: argparse.Namespace) -> int:
         profile = client.get(args.entity, args.id_type, args.value, destination=args.destination, timeout=timeout)
     found = None if profile is None else _selected(profile.json, args.model)
     if found is None:
+        sys.stderr.write(f"edgeprofile: {_lacking(profile, args, config)}\n")
         return ABSENT
     sys.stdout.buffer.write(msgspec.json.format(found, indent=2) + b"\n")
     return FOUND
+
+
+def _lacking(profile: Profile | None, args: argparse.Namespace, config: Config) -> str:
+    """What there is none of, without the id."""
+    if profile is None:
+        return f"destination {args.destination or config.destinations[0].id} has no such profile"
+    return f"the profile has no model {args.model}; it has: {', '.join(profile) or 'none'}"
 
 
 def _selected(profile: bytes, model: str | None) -> bytes | None:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Examine and report."""
     config = _chosen(load(args.config), args.destination)
-    plan = Plan(parse_duration(args.timeout), args.audit)
+    plan = Plan(parse_duration(args.timeout, option="--timeout"), args.audit)
     # What the product would log is among the findings.
     logging.getLogger("edgeprofile").setLevel(logging.CRITICAL)
     if args.json:
@@ -78,7 +78,6 @@ def _can_show(text: str) -> bool:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is no number of profiles: it must be at least 1")
-    return number
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'"{text}" is no number of profiles: write 1 or more')
+    return int(text)

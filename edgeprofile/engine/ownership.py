@@ -105,6 +105,7 @@ def cluster_refusal(reply: ErrorReply, node: Node, doing: str) -> EdgeProfileErr
     """The exception for an error reply to a question about the cluster."""
     if "cluster support disabled" in reply.text:
         return ConfigurationError(
-            f"{node.name} is no cluster: set clusterMode = false", option="destinations.config.clusterMode"
+            f"{node.name} is no cluster: set clusterMode = false (EDGEPROFILE_CLUSTER_MODE=false, cluster_mode=False)",
+            option="destinations.config.clusterMode",
         )
     return refusal(reply, node.name, doing=doing)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from edgeprofile import ConfigurationError, UsageError
-from edgeprofile.config import load, parse_listener
+from edgeprofile.config import load, parse_duration, parse_listener
 
 if TYPE_CHECKING:
     import argparse
@@ -35,16 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whom = parser.add_mutually_exclusive_group()
     whom.add_argument("--url", metavar="URL", help="of the admin listener: http://host:port or unix:/path")
     whom.add_argument("--config", metavar="FILE", help="the configuration that names sidecar.adminListen")
-    parser.add_argument("--timeout", metavar="SECONDS", type=float, default=2.0, help="for the answer (default: 2)")
+    parser.add_argument("--timeout", metavar="DURATION", default="2s", help="for the answer (default: 2s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask; what a sidecar that says no gives as reasons goes to standard error."""
+    timeout = parse_duration(args.timeout, option="--timeout")
     endpoint = _of_url(args.url) if args.url else _of_config(args.config)
     try:
-        status, body = _ask(endpoint, _PATHS[args.question], args.timeout)
+        status, body = _ask(endpoint, _PATHS[args.question], timeout)
     except (OSError, http.client.HTTPException) as reason:
-        sys.stderr.write(f"no answer: {reason}\n")
+        where = endpoint if isinstance(endpoint, str) else "{}:{}".format(*endpoint)
+        sys.stderr.write(f"no answer from {where}: {reason}\n")
         return NO
     if status == http.client.OK:
         return YES

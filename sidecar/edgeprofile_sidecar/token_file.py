@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from edgeprofile import ConfigurationError
@@ -41,7 +42,8 @@ def load(path: Path) -> tuple[Token, ...]:
     try:
         return codec.parse(path.read_bytes())
     except FileNotFoundError:
-        raise _wrong(path, "does not exist: make a token with `edgeprofile token create --destination ID`") from None
+        make = f"edgeprofile token create --destination ID --file {shlex.quote(str(path))}"
+        raise _wrong(path, f"does not exist: make a token with `{make}`") from None
     except (OSError, ValueError) as reason:
         raise _wrong(path, f"cannot be used: {reason}") from reason
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ PREFIX = "ep_"
 """By which scanners of code and logs know a token."""
 
 _RANDOM_BYTES = 32
+_SAY_WHERE = ("EDGEPROFILE_CONFIG", "EDGEPROFILE_ADDRESS", "EDGEPROFILE_SIDECAR_TOKENS_FILE")
 
 
 class TokenError(UsageError):
@@ -61,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
+    if not (args.file or args.config or any(map(os.environ.get, _SAY_WHERE))):
+        raise TokenError(
+            "nothing says where the tokens file is: give --file FILE, or --config FILE with sidecar.tokensFile"
+        )
     config = None if args.file else load(args.config)
     args.action(Path(args.file) if config is None else _path(config), args)
     if config is not None and args.action is _create:
@@ -118,7 +124,7 @@ def _token(secret: str, args: argparse.Namespace) -> Token:
         "destinations": "all" if args.all_destinations else args.destination,
         "permissions": permissions,
         "created": now,
-        "expires": now + timedelta(seconds=parse_duration(args.expires)) if args.expires else None,
+        "expires": now + timedelta(seconds=parse_duration(args.expires, option="--expires")) if args.expires else None,
     }
     try:
         return msgspec.convert(described, Token)

@@ -58,9 +58,12 @@ def test_prints_one_model(redis_db, env):
 
 def test_an_absent_profile_or_model_exits_with_1(redis_db, env):
     redis_db.command("HSET", EMAIL, "features_by_email", TRAITS)
-    for arguments in (["nobody@example.com"], ["ada@example.com", "--model", "B"]):
+    for arguments, lacking in (
+        (["nobody@example.com"], "destination 2Dest has no such profile"),
+        (["ada@example.com", "--model", "B"], "the profile has no model B; it has: features_by_email"),
+    ):
         done = get(env, "user", "email", *arguments)
-        assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"edgeprofile: {lacking}\n")
 
 
 def test_a_value_may_begin_with_a_hyphen(redis_db, env):
@@ -72,7 +75,7 @@ def test_a_value_may_begin_with_a_hyphen(redis_db, env):
     ("arguments", "complaint"),
     [
         (["--destination", "nope"], "no Redis destination 'nope' is configured; configured: 2Dest"),
-        (["--timeout", "5"], '5 has no unit: write "5s"'),
+        (["--timeout", "5"], '--timeout: 5 has no unit: write "5s"'),
         (["--config", "/nonexistent.toml"], "/nonexistent.toml: cannot be read"),
     ],
 )
@@ -91,6 +94,12 @@ def test_an_unreachable_server_is_one_line(env):
         done = get(env | {"EDGEPROFILE_ADDRESS": f"127.0.0.1:{port}"}, "user", "email", "ada@example.com")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"edgeprofile: 127.0.0.1:{port} cannot be reached: nothing listens there\n"
+
+
+def test_of_a_server_that_is_no_cluster_it_is_said_how_to_say_so(env):
+    done = get(env | {"EDGEPROFILE_CLUSTER_MODE": ""}, "user", "email", "ada@example.com")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no cluster: set clusterMode = false (EDGEPROFILE_CLUSTER_MODE=false, cluster_mode=False)" in done.stderr
 
 
 def test_a_feed_that_cannot_be_is_no_obstacle(redis_db, env):

@@ -51,8 +51,14 @@ def test_the_configuration_says_whom_to_ask(redis_db, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "unix:/no/such/socket"])
 def test_nobody_there_is_1(capsys, url):
-    assert main(["probe", "live", "--url", url]) == 1
-    assert "no answer" in capsys.readouterr().err
+    assert main(["probe", "live", "--url", url, "--timeout", "500ms"]) == 1
+    where = url.removeprefix("http://").removeprefix("unix:")
+    assert f"no answer from {where}: " in capsys.readouterr().err
+
+
+def test_a_timeout_has_a_unit_as_everywhere(capsys):
+    assert main(["probe", "live", "--url", "http://127.0.0.1:1", "--timeout", "2"]) == 2
+    assert '--timeout: 2 has no unit: write "2s"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:9090", "https://x:1", "http://x"])

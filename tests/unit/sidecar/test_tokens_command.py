@@ -1,5 +1,6 @@
 """`edgeprofile token`: what it prints, where, and what it writes."""
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -74,7 +75,7 @@ def test_two_values_differ(call):
         (("--all-destinations", "--permission", "write"), '"write" is no permission; there are: read, delete'),
         (("--all-destinations", "--permission", "read,"), '"" is no permission'),
         (("--all-destinations", "--name", "x" * 201), "$.name"),
-        (("--all-destinations", "--expires", "90"), "has no unit"),
+        (("--all-destinations", "--expires", "90"), "--expires: 90 has no unit"),
         (("--all-destinations", "--name", "taken"), "there is a token named taken"),
     ],
 )
@@ -134,8 +135,15 @@ def test_revoke_of_an_unknown_name_lists_the_known(call):
 def test_a_file_that_is_not_there_is_said_and_not_made(call, path, arguments):
     code, _, err = call(*arguments)
     assert code == 2
-    assert "does not exist" in err
+    assert f"does not exist: make a token with `edgeprofile token create --destination ID --file {path}`" in err
     assert not path.exists()
+
+
+def test_without_a_file_and_a_configuration_both_are_asked_for(monkeypatch, capsys):
+    for name in [name for name in os.environ if name.startswith("EDGEPROFILE_")]:
+        monkeypatch.delenv(name)
+    assert main(["token", "create", "--destination", "2Dest"]) == 2
+    assert "nothing says where the tokens file is: give --file FILE, or --config FILE" in capsys.readouterr().err
 
 
 def test_the_file_is_found_by_the_configuration(tmp_path, capsys):
