@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import edgeprofile
-from edgeprofile import default
+from edgeprofile import cli, default
 from edgeprofile.config import from_mapping
 from edgeprofile.store.rights import rules, setuser
 from tests.support.wait import until
@@ -50,6 +50,21 @@ def test_the_python_of_the_readme_runs(redis_db, block):
         assert found == names["Features"](churn_score=0.42)
     finally:
         default.close()
+
+
+def test_the_sidecar_s_commands_of_the_readme_run_as_they_stand(tmp_path, monkeypatch, capsys):
+    settings, commands = re.search(r"```toml\n(.*?)```\n\n```sh\n(.*?sidecar)\n```", README, re.DOTALL).groups()
+    (tmp_path / "edgeprofile.toml").write_text(settings, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    for line in commands.splitlines():
+        word, *arguments = shlex.split(line, comments=True)
+        if word == "export":
+            monkeypatch.setenv(*arguments[0].split("="))
+        elif arguments[0] == "token":
+            assert cli.main(arguments) == 0
+        elif arguments == ["sidecar"]:
+            assert cli.main([*arguments, "--check-config"]) == 0
+    assert '"tokensFile": "' in capsys.readouterr().out
 
 
 def test_the_least_rights_of_the_readme_are_those_that_the_code_prints():

@@ -10,7 +10,10 @@ import pytest
 from docs import blocks, phases, scale, timing
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "sidecar/deploy/helm/edgeprofile/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 FIGURES = re.compile(
     r"(Full|Quick) run of \d{4}-\d\d-\d\d on \d+ cores \(.+, CPython [\w.]+, Valkey [\w.]+\),\n"
     r"load (?:[\d.]+|unknown) before it began; everything on loopback\. Only the ratios travel to other machines\.\n\n"
@@ -19,11 +22,11 @@ FIGURES = re.compile(
 )
 BOUND = re.compile(r"(≤|≥) ([\d.]+) (.+)")
 PYTHON = [
-    (page.name, block)
+    (page.relative_to(ROOT).as_posix(), block)
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 ]
-LINK = re.compile(r"(?:\]\(|\bsrc(?:set)?=\")(?!https?://|#)([^)#\"]+)")
+LINK = re.compile(r"(?:\]\(|\bsrc(?:set)?=\")(?!https?://)([^)#\"]*)(?:#([^)\"]+))?")
 
 
 @pytest.mark.parametrize("script", [phases, timing, scale], ids=lambda script: script.__name__)
@@ -68,10 +71,23 @@ def judged(value: str, bound: str) -> str:
     return "met" if met else "**missed**"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    dead = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+    dead = []
+    for link, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / link if link else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append((link, anchor))
     assert not dead
+
+
+def anchors(page):
+    """Of its headings, as GitHub makes them: lower case, hyphens for blanks, no punctuation."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
 
 
 def parsed(block):
