@@ -21,7 +21,7 @@ from edgeprofile.errors import ConfigurationError
 from edgeprofile.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from edgeprofile.config.draft import Draft, Option
 
@@ -30,7 +30,7 @@ __all__ = ["decode"]
 _logger = logging.getLogger("edgeprofile")
 _REFERENCE = re.compile(r"\$(\$\{)|\$\{([^}]*)(\}?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_UNITS = {"duration": parse_duration, "size": parse_size}
+_UNITS: dict[str, Callable[[object], float]] = {"duration": parse_duration, "size": parse_size}
 
 
 def decode(draft: Draft) -> Config:

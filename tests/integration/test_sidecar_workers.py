@@ -236,7 +236,8 @@ def test_a_file_that_none_of_them_could_use_is_said_once_and_ends_it(tmp_path, m
         command += ["--offline", str(tmp_path / missing)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count(missing) == 1
+    assert missing in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_without_a_supervisor_they_end(workers):
