@@ -18,6 +18,7 @@ from edgeprofile.units import format_duration, format_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edgeprofile.config.address import Endpoint
     from edgeprofile.config.model import Config, Destination, RedisConfig, SidecarConfig
     from edgeprofile.options import Section
 
@@ -170,16 +171,19 @@ def _listeners(sidecar: SidecarConfig) -> Iterator[Complaint]:
         named.append(("sidecar.adminListen", sidecar.admin_listen))
     if not sidecar.listen:
         yield "sidecar.listen", 'is empty: write at least one address, such as "127.0.0.1:8080"'
+    taken: dict[Endpoint, str] = {}
     for option, address in named:
         try:
-            parse_listener(address)
+            endpoint = parse_listener(address)
         except ValueError as error:
             yield option, f'"{address}" {error}'
+            return
+        if endpoint in taken and (isinstance(endpoint, str) or endpoint[1]):  # port 0 is a free one each time
+            yield option, f'"{address}" is {taken[endpoint]} already: each listener needs an address of its own'
+        taken[endpoint] = option
     encrypted = any(address.strip().startswith(TLS) for address in sidecar.listen)
     if encrypted and not sidecar.certificate:
         yield "sidecar.certificate", f'is not set, and a listener begins with "{TLS}": name the file'
-    if sidecar.certificate and not encrypted:
-        yield "sidecar.certificate", f'is given, and no listener begins with "{TLS}": nobody would be shown it'
     for option, path in (
         ("certificateKey", sidecar.certificate_key),
         ("clientAuthorities", sidecar.client_authorities),

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeprofile import AsyncClient, ConfigurationError, __version__
+from edgeprofile.config import TLS
 from edgeprofile_sidecar import admin, metrics
 from edgeprofile_sidecar.background import begin, every
 from edgeprofile_sidecar.certificates import Certificates
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from edgeprofile import Config
+    from edgeprofile.config import SidecarConfig
     from edgeprofile_sidecar.service import TokenSource
     from edgeprofile_sidecar.sockets import Bound
     from edgeprofile_sidecar.status import Status
@@ -83,6 +85,8 @@ class Sidecar:
         self._config = config
         self._offline = OfflineFile(config, offline) if offline else None
         self._settings = config.sidecar
+        if bound is None:
+            _see_that_certificates_are_shown(config.sidecar)
         self._certificates = Certificates(config.sidecar) if config.sidecar.certificate else None
         self._file = settings
         self._bound = bound
@@ -240,6 +244,13 @@ class Sidecar:
 
     async def _sample(self, history: History) -> None:
         history.sample(monotonic() - self._begun)
+
+
+def _see_that_certificates_are_shown(settings: SidecarConfig) -> None:
+    """Not a rule of the configuration alone: ``--listen`` may name the listeners."""
+    if settings.certificate and not any(address.strip().startswith(TLS) for address in settings.listen):
+        message = f'is given, and no listener begins with "{TLS}": nobody would be shown it'
+        raise ConfigurationError(message, option="sidecar.certificate")
 
 
 def _tokens(path: str) -> TokenFile:

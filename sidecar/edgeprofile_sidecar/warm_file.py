@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,11 @@ class WarmFile:
             await asyncio.to_thread(self._replace, known)
 
     def _known(self) -> list[Known]:
-        return list(parse(self._path.read_bytes())) if self._path.exists() else []
+        if self._path.exists():
+            return list(parse(self._path.read_bytes()))
+        if not os.access(self._path.parent, os.W_OK):
+            raise OSError(f"sidecar.warmFile: nothing can be written to {self._path.parent}")
+        return []
 
     def _replace(self, known: list[Known]) -> None:
         try:

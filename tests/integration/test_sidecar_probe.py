@@ -4,6 +4,7 @@ import pytest
 
 from edgeprofile.cli import main
 from edgeprofile_sidecar.tokens import dump
+from tests.support.certificates import Certificates
 from tests.support.servers import Flavour
 from tests.support.sidecar import configuration, running, token
 
@@ -118,6 +119,20 @@ def test_check_config_tries_the_files_that_are_named(tmp_path, capsys, lines, op
     out, said = capsys.readouterr()
     assert '"destinations"' in out
     assert option in said
+
+
+def test_the_command_may_name_the_listener_that_shows_the_certificate(tmp_path, capsys):
+    shown = Certificates(tmp_path).server
+    file = tmp_path / "c.toml"
+    file.write_text(
+        '[[destinations]]\nid = "2Dest"\nworkspaceId = "1Wsp"\nconfig = { address = "h", clusterMode = false }\n'
+        f'[sidecar]\ntokensFile = "tokens.json"\ncertificate = "{shown.certificate}"\ncertificateKey = "{shown.key}"\n'
+    )
+    (tmp_path / "tokens.json").write_bytes(dump([token(TOKEN)]))
+    check = ["sidecar", "--config", str(file), "--check-config"]
+    assert main([*check, "--listen", "tls:127.0.0.1:0"]) == 0
+    assert main(check) == 2
+    assert 'sidecar.certificate: is given, and no listener begins with "tls:"' in capsys.readouterr().err
 
 
 def test_a_number_of_workers_is_one_or_more(capsys):

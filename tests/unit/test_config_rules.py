@@ -189,12 +189,21 @@ def test_client_certificates_need_tls_and_each_other():
         ({"listen": ("127.0.0.1:8080", "localhost")}, "sidecar.listen[1]"),
         ({"admin_listen": "9090"}, "sidecar.adminListen"),
         ({"listen": ("unix:relative.sock",)}, "sidecar.listen[0]"),
+        ({"listen": ("127.0.0.1:8080", "tls:127.0.0.1:8080"), "certificate": "c.pem"}, "sidecar.listen[1]"),
+        ({"listen": ("127.0.0.1:9090",)}, "sidecar.adminListen"),
     ],
 )
 def test_listeners_can_be_listened_on(changes, option):
     with pytest.raises(ConfigurationError) as caught:
         Config(destinations=(destination(),), sidecar=SidecarConfig(**changes))
     assert caught.value.option == option
+
+
+def test_each_of_several_listeners_may_have_a_free_port():
+    assert Config(
+        destinations=(destination(),),
+        sidecar=SidecarConfig(listen=("127.0.0.1:0", "127.0.0.1:0"), admin_listen="127.0.0.1:0"),
+    )
 
 
 def test_there_need_be_no_admin_listener():
