@@ -161,7 +161,7 @@ def state(name: str, reason: str, config: Config) -> Finding:
     if name == "late":
         return warning("feed", reason, "see the fence, below")
     if name == "unproven":
-        return warning("feed", f"unproven: {reason}", "grant the rights above, or accept the weaker promise")
+        return warning("feed", f"unproven: {reason}", "mend what is said here and above, or accept the weaker promise")
     if name == "notifications off":
         return failure("feed", reason, _SWITCH_ON)
     return failure("feed", f"{name}: {reason}", "see the checks above")

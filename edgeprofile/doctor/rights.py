@@ -29,6 +29,8 @@ __all__ = ["Right", "judge", "rights", "wanted"]
 
 _UNPROVED: Final = "the heartbeat is a PING then, and a flush of the server is noticed late or not at all"
 _ASTRAY: Final = "a connection that a balancer leads to another server is noticed late"
+_GRANT: Final = "ACL SETUSER"
+_DEFAULT, _OWN = "default", "edgeprofile"
 _NO_FEED: Final = "there is no feed then, and nothing is cached for longer than maxStaleness"
 
 
@@ -137,18 +139,24 @@ def _of_the_node(config: Config, target: Target) -> Iterator[Right]:
 
 
 def rights(line: Line, config: Config, targets: Sequence[Target]) -> list[Finding]:
-    """Try them all, one by one; where any is missing, the line for a user with the least rights comes last."""
+    """Try them all, one by one; last comes the line for a user with the least rights, where any is missing or none is used."""
     user = user_of(line, targets[0].config)
     found = [judge(right, _try(line, right), user, line.node) for right in dict.fromkeys(wanted(config, targets))]
-    if any(finding.do for finding in found):
+    if user == _DEFAULT or any(finding.do.startswith(_GRANT) for finding in found):
         knows_field_ttls = not is_unknown(line.ask("HPTTL"))
         found += [_least(destination, config, user, knows_field_ttls) for destination in config.destinations]
     return found
 
 
 def _least(destination: Destination, config: Config, user: str, knows_field_ttls: bool) -> Finding:  # noqa: FBT001 (of the server)
-    line = setuser(user, rules(destination, config.feed, field_ttls=knows_field_ttls))
-    return skipped("least rights", f"what a user of destination {destination.id} needs, and no more", line)
+    """The whole line; for a user of its own, since it would take from the default user what everybody else needs."""
+    own = _OWN if user == _DEFAULT else user
+    line = setuser(own, rules(destination, config.feed, field_ttls=knows_field_ttls))
+    what = f"what a user of destination {destination.id} needs, and no more"
+    sync = config.sync
+    if sync is not None and sync.destination in {"", destination.id}:
+        what = f"{what}, to read; `edgeprofile sync` writes, as a user of its own"
+    return skipped("least rights", what, line)
 
 
 def _try(line: Line, right: Right) -> Any:
@@ -172,7 +180,7 @@ def judge(right: Right, reply: Any, user: str, node: str) -> Finding:
     grants = (error.grant or "") if isinstance(error, AccessDenied) else ""
     if grants == right.grant and right.rule:
         grants = f"{grants} {right.rule}"
-    return Finding(name, right.need, f"not permitted: {right.loss}", f"ACL SETUSER {user} {grants}")
+    return Finding(name, right.need, f"not permitted: {right.loss}", f"{_GRANT} {user} {grants}")
 
 
 def _where_from(words: str) -> str:

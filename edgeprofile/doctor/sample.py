@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgeprofile.core.keeper import Identity
 from edgeprofile.doctor.findings import counted, failure, fine, skipped, warning
 from edgeprofile.errors import EdgeProfileError, WrongType
+from edgeprofile.keys import escape
 from edgeprofile.store.reading import Reading, Unasked
 from edgeprofile.store.refusals import refusal
 from edgeprofile.store.resp import ErrorReply
@@ -164,7 +165,8 @@ def _elsewhere(lines: Sequence[Line], destination: Destination, deadline: float)
     if destination.layout == "event-stream":
         profiles = (profiles[0], 'there are keys of Profiles: set layout = "profiles"')
         streams = (streams[0], "there are keys of event streams with another prefix: check prefix")
-    for pattern, advice in (profiles, streams):
+    strangers = (b"*:%b:*:*:*" % escape(destination.id.encode()), "another workspace has such keys: check workspaceId")
+    for pattern, advice in (profiles, strangers, streams):
         found = [keys_of(line, pattern, 1, deadline) for line in lines]
         if any(not isinstance(each, ErrorReply) and each[0] for each in found):
             return advice

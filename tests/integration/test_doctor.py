@@ -402,6 +402,22 @@ def test_a_distant_server(redis_db, make_proxy, bound, verdict):
     report.assert_told("fence", verdict, "cache.maxStaleness")
 
 
+def test_the_default_user_is_not_told_to_give_its_rights_away(redis_db):
+    redis_db.command("ACL", "SETUSER", "default", "-pttl")
+    try:
+        report = Report(settings(redis_db))
+    finally:
+        redis_db.command("ACL", "SETUSER", "default", "+@all")
+    report.assert_told("may PTTL", FAILURE, "not permitted", "ACL SETUSER default +pttl")
+    report.assert_told("least rights", SKIPPED, "ACL SETUSER edgeprofile on")
+
+
+def test_a_user_of_its_own_that_lacks_nothing_is_told_nothing(redis_db):
+    redis_db.command("ACL", "SETUSER", "app", "reset", "on", ">s", "+@all", "~*", "&*")
+    report = Report(settings(redis_db, config={"username": "app", "password": "s"}))
+    assert "least rights" not in {finding.name for finding in report.findings}
+
+
 # Its data
 
 
@@ -418,6 +434,7 @@ def test_no_profile(redis_db):
         ("1Wsp:2Dest:user:email:{}", "event-stream", 'layout = "profiles"'),
         ("shop:user:{}", "event-stream", "check prefix"),
         ("1Wsp:9Other:user:email:{}", "profiles", "the destination's id"),
+        ("9Other:2Dest:user:email:{}", "profiles", "check workspaceId"),
     ],
 )
 def test_profiles_that_are_elsewhere(redis_db, key, layout, advice):
@@ -471,6 +488,7 @@ def test_documents_at_a_server_that_knows_none(redis_db):
         "may JSON.GET", FAILURE, "does not know JSON.GET", "load RedisJSON, or set useJSONModule = false"
     )
     report.assert_told("sample", FAILURE, "of type hash", "useJSONModule = false")
+    report.assert_told("least rights", SKIPPED, "ACL SETUSER edgeprofile on")
 
 
 def test_several_destinations(redis_db, make_server):
