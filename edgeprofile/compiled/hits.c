@@ -402,11 +402,10 @@ static PyMethodDef functions[] = {
 int
 add_hits(PyObject *module)
 {
-    model_name = PyUnicode_InternFromString("model");
-    timeout_name = PyUnicode_InternFromString("timeout");
-    shelf_type = (PyTypeObject *)PyType_FromSpec(&shelf_spec);
-    shortcut_type = (PyTypeObject *)PyType_FromSpec(&shortcut_spec);
-    if (model_name == NULL || timeout_name == NULL || shelf_type == NULL || shortcut_type == NULL
+    if ((model_name = PyUnicode_InternFromString("model")) == NULL
+        || (timeout_name = PyUnicode_InternFromString("timeout")) == NULL
+        || (shelf_type = (PyTypeObject *)PyType_FromSpec(&shelf_spec)) == NULL
+        || (shortcut_type = (PyTypeObject *)PyType_FromSpec(&shortcut_spec)) == NULL
         || PyModule_AddType(module, shelf_type) < 0 || PyModule_AddType(module, shortcut_type) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);

@@ -17,8 +17,11 @@ execute(PyObject *module)
         return -1;
     }
     is_taken = 1;
-    int failed = add_hits(module) < 0 || add_freezing(module) < 0 || add_encoding(module) < 0 || add_frames(module) < 0;
-    return failed ? -1 : 0;
+    if (add_hits(module) < 0 || add_freezing(module) < 0 || add_encoding(module) < 0 || add_frames(module) < 0) {
+        is_taken = 0;
+        return -1;
+    }
+    return 0;
 }
 
 static PyModuleDef_Slot slots[] = {
