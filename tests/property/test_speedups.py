@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import edgeprofile
-from edgeprofile import hits, profile
+from edgeprofile import hits, profile, speedups
 from edgeprofile.core.coherence import Lease
 from edgeprofile.core.entries import Entry
 from edgeprofile.profile import Profile, decode
@@ -297,6 +297,25 @@ def test_a_variable_of_the_environment_leaves_it_out():
     code = "from edgeprofile.speedups import compiled; raise SystemExit(compiled is not None)"
     found = subprocess.run([sys.executable, "-c", code], env={"EDGEPROFILE_NO_EXTENSIONS": "1"}, check=False)
     assert found.returncode == 0
+
+
+def test_what_was_built_before_it_had_all_its_parts_is_left_out():
+    code = """
+import sys
+from types import ModuleType
+sys.modules["edgeprofile._speedups"] = old = ModuleType("edgeprofile._speedups")
+old.pick = old.learn = old.Shelf = old.Shortcut = print
+import edgeprofile
+from edgeprofile.profile import decode
+from edgeprofile.speedups import compiled
+assert compiled is None
+assert decode(b'{"m":{"n":1}}') == {"m": {"n": 1}}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_its_parts_are_asked_for():
+    assert set(speedups._PARTS) == {name for name in vars(compiled) if not name.startswith("_")}
 
 
 def test_a_second_copy_of_the_package_leaves_the_compiled_part_to_the_first():
