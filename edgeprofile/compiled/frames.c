@@ -25,7 +25,7 @@ text_of(PyObject *bytes)
 static inline int
 begins_with(Text text, Text prefix)
 {
-    return text.size >= prefix.size && memcmp(text.start, prefix.start, prefix.size) == 0;
+    return text.size >= prefix.size && memcmp(text.start, prefix.start, (size_t)prefix.size) == 0;
 }
 
 static inline PyObject *
@@ -160,7 +160,7 @@ cut(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *channels, *changes = NULL;
     if (!PyArg_ParseTuple(args, "y*O!", &data, &PyTuple_Type, &channels))
         return NULL;
-    const char *start = data.buf, *rest = NULL;
+    const char *start = data.len > 0 ? data.buf : "", *rest = NULL; /* no bytes may be nowhere */
     if (are_channels(channels) && (changes = PyList_New(0)) != NULL)
         rest = take_events(start, start + data.len, channels, changes);
     PyBuffer_Release(&data);

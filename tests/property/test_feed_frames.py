@@ -1,6 +1,7 @@
 """What a feed is told does not depend on how the bytes arrive, what the keys hold, or what stands between the events."""
 
 import asyncio
+import ctypes
 import sys
 import tracemalloc
 from itertools import accumulate, pairwise, takewhile
@@ -306,6 +307,12 @@ def test_a_length_that_is_none_or_too_much_is_left_to_the_general_reader(length,
 def test_what_cannot_be_cut_is_refused(args):
     with pytest.raises(TypeError):
         compiled.cut(*args)
+
+
+@needs_compiled
+def test_there_may_be_no_bytes_at_no_place():
+    nowhere = memoryview((ctypes.c_char * 0).from_address(0))
+    assert compiled.cut(nowhere, tuple(CHANNELS.items())) == ([], 0)
 
 
 @needs_compiled
