@@ -37,7 +37,11 @@ static int
 offset_of(PyTypeObject *type, const char *name, Py_ssize_t *offset)
 {
     int is_class = PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE); /* others have no tp_dict of their own from 3.12 on */
-    PyObject *member = is_class ? PyDict_GetItemString(type->tp_dict, name) : NULL;
+    PyObject *key = PyUnicode_FromString(name);
+    PyObject *member = is_class && key != NULL ? PyDict_GetItemWithError(type->tp_dict, key) : NULL;
+    Py_XDECREF(key);
+    if (PyErr_Occurred())
+        return -1;
     if (member == NULL || !Py_IS_TYPE(member, &PyMemberDescr_Type)
         || ((PyMemberDescrObject *)member)->d_member->type != T_OBJECT_EX) {
         PyErr_Format(PyExc_TypeError, "%s.%s is no slot", type->tp_name, name);
@@ -283,7 +287,7 @@ shortcut_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject 
             goto function;
         }
         PyObject *part = item(data, model);
-        Py_SETREF(data, part == NULL ? Py_NewRef(Py_None) : part);
+        Py_SETREF(data, part == NULL && !PyErr_Occurred() ? Py_NewRef(Py_None) : part);
     }
     self->shelf->hits++;
     return data;

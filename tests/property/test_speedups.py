@@ -138,6 +138,20 @@ def test_a_lookup_is_the_same_however_its_arguments_are_given(entry, given_args,
         assert here.count() == there.count()
 
 
+def test_what_a_model_s_name_raises_when_it_is_compared_is_raised():
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            raise ZeroDivisionError
+
+    odd = Entry("ada", ("d", "user", "email"), {Name("m"): 1}, Lease(AGES), AGES, 1.0, AGES, None)
+    here, there, *_ = both(hits_of, odd)
+    assert outcome(here.get, "user", "email", "ada", model="m") == outcome(there.get, "user", "email", "ada", model="m")
+    assert here.count() == there.count() == 1
+
+
 @given(entries, st.lists(values, max_size=6), destinations, models, kinds)
 def test_many_are_the_same(entry, asked, destination, model, kind):
     here, there, used, python_used = both(hits_of, entry)
@@ -355,6 +369,21 @@ spec.loader.exec_module(module)
 assert module.cut(b"", ()) == ([], 0)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_short_of_memory_when_it_looks_for_slots_says_so():
+    memory = pytest.importorskip("_testcapi")
+
+    def learning(failing):
+        memory.set_nomemory(failing, failing + 1)
+        try:
+            return compiled.learn(Entry, Lease)
+        except (MemoryError, TypeError) as error:
+            return type(error)
+        finally:
+            memory.remove_mem_hooks()
+
+    assert {learning(failing) for failing in range(1, 6)} <= {MemoryError, None}
 
 
 def test_what_is_no_slot_is_refused():
