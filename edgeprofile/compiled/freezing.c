@@ -77,7 +77,9 @@ frozen(PyObject *value)
         return Py_NewRef(value);
     if (Py_EnterRecursiveCall(" while a profile was decoded"))
         return NULL;
+    Py_INCREF(value); /* the collector may run, and call whom it tells, who may take the value from its container */
     PyObject *made = is_dict ? frozen_dict(value) : frozen_list(value);
+    Py_DECREF(value);
     Py_LeaveRecursiveCall();
     return made;
 }

@@ -204,6 +204,30 @@ def test_what_is_too_deep_is_an_error_and_no_crash():
         profile._freeze_into(dict.__new__(Profile), {"m": nested(100_000)})
 
 
+def test_what_the_collector_calls_may_empty_what_is_being_frozen():
+    code = """
+import gc
+from edgeprofile import profile
+armed = False
+
+def empty(phase, info):
+    global armed
+    if armed:
+        armed = False
+        for each in gc.get_objects():
+            if type(each) is dict and "outer" in each:
+                each.clear()
+
+gc.callbacks.append(empty)
+for number in range(1, 100):
+    members = {"outer": {f"{number}-{name}": {"inner": [1]} for name in range(30)}, "last": 1}
+    gc.set_threshold(number)
+    armed = True
+    profile._freeze_into(dict.__new__(profile.Profile), members)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def nested(levels):
     value = []
     for _ in range(levels):
