@@ -11,6 +11,8 @@ from edgeprofile.core import held as module
 from edgeprofile.core.held import held_here
 from edgeprofile.speedups import compiled
 
+pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
+
 needs_compiled = pytest.mark.skipif(compiled is None, reason="the compiled part was not built, or is not wanted")
 
 
