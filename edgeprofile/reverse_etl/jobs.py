@@ -12,14 +12,14 @@ from edgeprofile.keys import Layout
 from edgeprofile.reverse_etl.commands import Target
 from edgeprofile.reverse_etl.errors import WarehouseError
 from edgeprofile.reverse_etl.expressions import OPERATION
-from edgeprofile.reverse_etl.plan import Mode, Situation, make_plan
+from edgeprofile.reverse_etl.plan import Kind, Mode, Plan, Situation, make_plan
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
     from edgeprofile.config import Destination
-    from edgeprofile.reverse_etl.plan import LastRun, Plan
+    from edgeprofile.reverse_etl.plan import LastRun
     from edgeprofile.reverse_etl.project import Source
     from edgeprofile.reverse_etl.settings import SyncConfig
     from edgeprofile.reverse_etl.warehouse import Session
@@ -33,11 +33,11 @@ _LEFT_OUT_OF_DEFAULT = "valid_at"  # the run's own time: with it, every row woul
 class Job:
     """One source, ready to be synced. ``traits`` are its columns but the id, and their types in the warehouse.
 
-    ``is_removal``: the view is a table of keys that are to go, whatever earlier runs left.
+    A removal has no view: it takes what earlier runs left, which is looked for when no other run is alive.
     """
 
     source: Source
-    view: ir.Table
+    view: ir.Table | None
     id_column: str
     traits: dict[str, dt.DataType]
     mode: Mode
@@ -48,7 +48,6 @@ class Job:
     connection_id: str
     max_deleted_share: float
     notices: tuple[str, ...]
-    is_removal: bool = False
 
     @property
     def columns(self) -> dict[str, str]:
@@ -59,6 +58,8 @@ class Job:
 
     def plan(self, last: LastRun | None, *, full_asked: bool, now: float, has_snapshot: bool = True) -> Plan:
         """What a run would do at ``now``, seconds since the epoch."""
+        if self.view is None:
+            return Plan(kind=Kind.REMOVAL, reasons=("asked for",), columns=(), baseline=last)
         situation = Situation(
             mode=self.mode,
             columns=self.columns,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeprofile.reverse_etl import expressions
+from edgeprofile.reverse_etl.errors import WarehouseError
 from edgeprofile.reverse_etl.state import State
 
 if TYPE_CHECKING:
@@ -17,21 +18,22 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from edgeprofile.reverse_etl.plan import LastRun
     from edgeprofile.reverse_etl.state import Prepared
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["KnownKeys", "known_keys"]
+__all__ = ["KnownKeys", "keys_to_remove", "known_keys"]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
-    """The keys as a table of one column; ``None`` where some are missing, and ``why``.
+    """The keys as a table of one column; ``None`` where some are missing, and ``why``. ``last`` is the last run.
 
     ``is_pieced``: they were put together from several runs, of which none saw the rows that left before the full one.
     """
 
     table: ir.Table | None
-    id_column: str
+    last: LastRun
     is_pieced: bool
     why: str = ""
 
@@ -42,14 +44,22 @@ def known_keys(session: Session, connection_id: str) -> KnownKeys:
     tables = session.tables()
     kept = [one for one in runs if one.run.is_in(tables)]
     whole = next((one for one in kept if not one.has_cursor), None)
-    id_column = runs[0].last.fingerprint["id column"]
+    last = runs[0].last
     if whole is runs[0]:
-        return KnownKeys(expressions.all_keys([_by_snapshot(session, whole)]), id_column, is_pieced=False)
+        return KnownKeys(expressions.all_keys([_by_snapshot(session, whole)]), last, is_pieced=False)
     since = runs[: runs.index(whole) + 1] if whole else runs
     pieces, why = _pieces(session, connection_id, since, kept)
     if not why and not whole and not any(one.is_full for one in runs):
         why = "its last full run is no longer in SYNC_RUNS"
-    return KnownKeys(None if why else expressions.all_keys(pieces), id_column, is_pieced=True, why=why)
+    return KnownKeys(None if why else expressions.all_keys(pieces), last, is_pieced=True, why=why)
+
+
+def keys_to_remove(session: Session, connection_id: str) -> ir.Table:
+    """The keys of a connection. Raises ``WarehouseError`` where nothing tells them."""
+    known = known_keys(session, connection_id)
+    if known.table is None:
+        raise WarehouseError(f"under which keys something is left is not known, because {known.why}")
+    return known.table
 
 
 def _pieces(

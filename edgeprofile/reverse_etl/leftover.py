@@ -97,20 +97,20 @@ def removal(session: Session, leftover: Leftover, destination: Destination) -> J
     if known.table is None:
         raise WarehouseError(f"{leftover}; to have it forgotten, delete {leftover.connection_id} from SYNC_RUNS")
     source = leftover.source
-    id_column = known.id_column
+    id_column = known.last.fingerprint["id column"]
+    ttl = int(known.last.fingerprint["ttl"])  # which the keys keep that have other fields
     target = target_of(destination, source, leftover.view)
     return Job(
         source=source,
-        view=known.table,
+        view=None,
         id_column=id_column,
         traits={},
         mode=Mode.MIRROR,
         cursor="",
         target=target,
         json_mode=destination.config.use_json_module,
-        fingerprint=fingerprint_of(destination, mode=Mode.MIRROR, ttl=target.ttl, cursor="", id_column=id_column),
+        fingerprint=fingerprint_of(destination, mode=Mode.MIRROR, ttl=ttl, cursor="", id_column=id_column),
         connection_id=leftover.connection_id,
         max_deleted_share=1.0,
         notices=(),
-        is_removal=True,
     )

@@ -40,10 +40,11 @@ class Mode(StrEnum):
 
 
 class Kind(StrEnum):
-    """How much a run sends."""
+    """How much a run sends; a removal deletes, and does nothing else."""
 
     FULL = "full"
     INCREMENTAL = "incremental"
+    REMOVAL = "removal"
 
 
 class Operation(StrEnum):

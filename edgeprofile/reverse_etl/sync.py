@@ -29,6 +29,7 @@ from edgeprofile.reverse_etl.errors import (
 )
 from edgeprofile.reverse_etl.expressions import OPERATION
 from edgeprofile.reverse_etl.guard import refuse_deletions
+from edgeprofile.reverse_etl.known_keys import keys_to_remove
 from edgeprofile.reverse_etl.lock import Lock
 from edgeprofile.reverse_etl.plan import Kind, Mode, Operation
 from edgeprofile.reverse_etl.state import State
@@ -141,7 +142,7 @@ class SourceSync:
         job = job.under(plan)
         state.planned(run, plan, job.columns, _fingerprint(job, plan, last))
         self._prepare(state, run, job, plan, before, report)
-        if report.deleted and not (allow_deletions or job.is_removal):
+        if report.deleted and not (allow_deletions or plan.kind is Kind.REMOVAL):
             check_deletions(self.session, job, plan, before, self.session.table(run.snapshot), report.deleted)
         claim.check()
         renewed = now if plan.kind is Kind.FULL or plan.baseline is None else plan.baseline.renewed_at
@@ -333,8 +334,8 @@ def _fingerprint(job: Job, plan: Plan, last: LastRun | None) -> dict[str, str]:
 
 def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None) -> ir.Table:
     """The snapshot that a plan asks for, as an expression; ``before`` is the run of its baseline."""
-    if job.is_removal:
-        return expressions.deletions(job.view, job.id_column)
+    if job.view is None:
+        return expressions.deletions(keys_to_remove(session, job.connection_id), job.id_column)
     traits = tuple(job.traits)
     last = plan.baseline
     if last is None or before is None or (job.cursor and plan.checkpoint is None):

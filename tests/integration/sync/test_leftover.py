@@ -7,6 +7,7 @@ import pytest
 
 from edgeprofile.config import Destination, RedisConfig
 from edgeprofile.reverse_etl.errors import SyncCancelled, WarehouseError
+from edgeprofile.reverse_etl.jobs import make_job
 from edgeprofile.reverse_etl.leftover import leftovers, removal
 from edgeprofile.reverse_etl.project import Source
 from edgeprofile.reverse_etl.settings import SourceConfig
@@ -93,6 +94,43 @@ def test_a_view_that_comes_back_is_sent_anew(people):
     assert people.sync().unchanged == 3
 
 
+def cut_short(syncing):
+    def die(_report, phase):
+        if phase == "delivering":
+            raise SyncCancelled
+
+    with pytest.raises(SyncCancelled):
+        remove(syncing, observe=die)
+
+
+def test_a_removal_is_told_from_other_runs(people):
+    report = remove(people)
+    assert (report.kind, report.reason) == ("removal", "asked for")
+
+
+def test_what_another_run_brings_just_before_is_removed_too(people):
+    """One of another project, say, which still has the view."""
+    with looking(people) as (session, destination, (left,)):
+        job = removal(session, left, destination)
+        session.run("INSERT INTO features_by_email VALUES ('d', 1)")
+        another = make_job(session, SOURCE, people.config, destination)
+        for one in (another, job):
+            SourceSync(session, people.config, people.redis, lambda _report, _phase: None).run(one)
+    assert (people.profiles(), found(people)) == ({}, [])
+
+
+@pytest.mark.parametrize("remove", [remove, cut_short])
+def test_the_time_to_live_that_keys_still_have_is_taken_when_the_view_comes_back_without(people, remove):
+    people.configure(sources=(SourceConfig(entity="user", id="email", ttl=3_600),))
+    people.sync()
+    people.server.command("HSET", f"{PREFIX}b", "another", "{}")
+    remove(people)
+    assert people.server.command("TTL", f"{PREFIX}b") > 0
+    people.configure(sources=())
+    people.sync()
+    assert people.server.command("TTL", f"{PREFIX}b") == -1
+
+
 def forget(syncing, *reports):
     for report in reports:
         syncing.execute(f"DROP TABLE {syncing.table('SNAPSHOT', report)}")
@@ -160,17 +198,25 @@ class TestCursor:
         assert remove(people).delivered == 204
 
     def test_what_was_cut_short_is_finished(self, people):
-        def die(_report, phase):
-            if phase == "delivering":
-                raise SyncCancelled
-
         self.grow(people, "d")
-        with pytest.raises(SyncCancelled):
-            remove(people, observe=die)
+        cut_short(people)
         assert set(people.traits()) == set("abcd")
         forget(people, *people.reports)
         assert remove(people).delivered == 4
         assert found(people) == []
+
+    def test_a_removal_that_was_cut_short_is_no_full_run(self, people):
+        self.grow(people, "d")
+        cut_short(people)
+        (snapshot,) = (name for name in self.tables(people) if name.startswith("SNAPSHOT") and name.endswith("3"))
+        people.execute(f"""DROP TABLE _rudderstack."{snapshot}" """)
+        forget(people, *people.reports)
+        people.execute("""DELETE FROM _rudderstack."SYNC_LOG" WHERE sync_run_id = '00000001'""")
+        assert found(people) == [(VIEW, None)]
+
+    def tables(self, syncing):
+        rows = syncing.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = '_rudderstack'")
+        return [name for (name,) in rows]
 
     def test_a_full_run_that_died_was_made_up_for(self, people):
         def die(name):
