@@ -19,7 +19,7 @@ from edgeprofile.reverse_etl.project import Source
 from edgeprofile.reverse_etl.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from edgeprofile.config import Destination
     from edgeprofile.reverse_etl.warehouse import Session
@@ -64,21 +64,24 @@ def leftovers(session: Session, sources: Iterable[Source], destination: Destinat
 
 def _former(session: Session, sources: tuple[Source, ...], destination: Destination) -> Iterator[tuple[str, Source]]:
     rows = State(session).connections()
-    current = [(source, _names(session, source)) for source in sources] if rows else []
+    current = [(one.entity, one.id_type, _is_view_of(session, one)) for one in sources] if rows else []
     for row in rows:
         entity, id_type, view = row["entity"], row["id_type"], row["view_name"]
-        names = {name for one, found in current if (one.entity, one.id_type) == (entity, id_type) for name in found}
         is_ours = row["connection_id"] == connection_id_of(destination, entity, id_type, view)
-        if is_ours and view not in names and view.casefold() not in names:
+        if is_ours and not any((entity, id_type) == one[:2] and one[2](view) for one in current):
             yield row["connection_id"], Source(entity, id_type, (view,), id_type, "")
 
 
-def _names(session: Session, source: Source) -> set[str]:
-    """The view that a source is; where the warehouse has none at the moment, any that it may be, in lower case."""
+def _is_view_of(session: Session, source: Source) -> Callable[[str], bool]:
+    """Tells the view that a source is; where the warehouse has none at the moment, any that it may be, in either case."""
     found = None
     with suppress(WarehouseError):
         found = session.find_view(source.views)
-    return {found[0]} if found else {name.casefold() for name in source.views}
+    if found:
+        name, _ = found
+        return lambda view: view == name
+    names = {name.casefold() for name in source.views}
+    return lambda view: view.casefold() in names
 
 
 def _leftover(session: Session, former: tuple[str, Source], destination: Destination) -> Leftover:

@@ -68,6 +68,15 @@ def test_a_view_of_another_name_takes_its_place(people):
     assert found(people, Source("user", "email", (f"user_{VIEW}", VIEW), "email", "")) == [(VIEW, 3)]
 
 
+@pytest.mark.parametrize("left", ["Features_By_Email", "FEATURES_BY_EMAIL"])
+def test_a_view_whose_name_has_another_case_takes_its_place(people, left):
+    people.execute("DROP TABLE features_by_email")
+    people.execute(f"""CREATE TABLE "{left}" AS SELECT 'a' AS email, 1 AS n""")
+    people.sync()
+    people.execute(f"""DROP TABLE "{left}"; CREATE TABLE features_by_email AS SELECT 'a' AS email, 1 AS n""")
+    assert found(people, SOURCE) == [(left, 1)]
+
+
 def test_removal_takes_its_field_and_no_other(people):
     people.server.command("HSET", f"{PREFIX}b", "another", "{}")
     people.execute("DELETE FROM features_by_email WHERE email = 'c'")  # which upsert leaves
