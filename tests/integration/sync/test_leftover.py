@@ -3,6 +3,7 @@
 import json
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 from edgeprofile.config import Destination, RedisConfig
@@ -75,6 +76,14 @@ def test_a_view_whose_name_has_another_case_takes_its_place(people, left):
     people.sync()
     people.execute(f"""DROP TABLE "{left}"; CREATE TABLE features_by_email AS SELECT 'a' AS email, 1 AS n""")
     assert found(people, SOURCE) == [(left, 1)]
+
+
+def test_removal_from_another_place_than_it_was_sent_to_is_told(people):
+    people.redis = msgspec.structs.replace(people.redis, database="1")
+    with looking(people) as (session, destination, (left,)):
+        (notice,) = removal(session, left, destination).notices
+    address = people.redis.address
+    assert f"was last sent to {address}/0; it is removed from {address}/1" in notice
 
 
 def test_removal_takes_its_field_and_no_other(people):
