@@ -166,11 +166,23 @@ class DocumentWriter:
             self.interrupted |= lane is not None and lane.has_answered
         else:
             self._has_written |= False in outcomes
-            return outcomes
+            return self._apart(batch, outcomes) if True in outcomes else outcomes
         if lane is not None:
             lane.drop()
         self._lanes.forget_slots()
         return [True] * len(batch)
+
+    def _apart(self, batch: DocumentBatch, outcomes: list[str | bool]) -> list[str | bool]:
+        """Where another writer came in between, fewer rows at once, so that one busy document holds up no others."""
+        again = [row for row, outcome in enumerate(outcomes) if outcome is True]
+        if len(batch) == 1:
+            self._cause = ServiceError("others wrote a document each time between our reading and our writing it")
+            return outcomes
+        half = -(-len(again) // 2)
+        for rows in (again[:half], again[half:]):
+            for row, outcome in zip(rows, self._write(batch.take(rows)) if rows else (), strict=True):
+                outcomes[row] = outcome
+        return outcomes
 
     def _follow(self, batch: DocumentBatch, problem: ServiceError) -> list[str | bool]:
         """Write rows one by one whose slot is on its way, because some keys may be at one node and some at the other."""

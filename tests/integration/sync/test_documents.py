@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from edgeprofile.config import RedisConfig
-from edgeprofile.errors import AccessDenied, RedisUnavailable, ServerRefused
+from edgeprofile.errors import AccessDenied, RedisUnavailable, ServerRefused, ServiceError
 from edgeprofile.reverse_etl.commands import Rows, Target
 from edgeprofile.reverse_etl.deliver import Documents as Batch
 from edgeprofile.store.documents import DocumentWriter, merged
@@ -152,6 +152,34 @@ class TestWriter:
         monkeypatch.setattr(module, "_commit", meanwhile)
         assert send(config, rows("a", ['{"n":1}'])) == (1, [])
         assert stored(documents, "w:a") == {"theirs": 1, "m": {"n": 1}}
+
+    @pytest.fixture
+    def disturbed(self, documents, monkeypatch):
+        """Let another writer come in between whenever one key is to be written, and so many others at least."""
+        from edgeprofile.store import documents as module
+
+        def disturb(key, others):
+            def meanwhile(node, commands):
+                if len(commands) > others and any(one[1] == key for one in commands.values()):
+                    documents.command("JSON.SET", key, "$", '{"theirs":1}')
+                return commit(node, commands)
+
+            monkeypatch.setattr(module, "_commit", meanwhile)
+
+        commit = module._commit
+        return disturb
+
+    def test_a_document_that_others_are_busy_with_holds_up_no_other(self, documents, config, disturbed):
+        disturbed(b"w:5", 1)
+        ids = [str(n) for n in range(100)]
+        assert send(config, rows(ids, ["{}"] * 100)) == (100, [])
+        assert stored(documents, "w:5") == {"theirs": 1, "m": {}}
+
+    def test_that_others_do_not_stop_writing_is_said(self, documents, config, disturbed):
+        disturbed(b"w:b", 0)
+        with pytest.raises(ServiceError, match="others wrote a document each time"):
+            send(config, rows("abc", ["{}"] * 3))
+        assert [stored(documents, f"w:{one}") for one in "abc"] == [{"m": {}}, {"theirs": 1}, {"m": {}}]
 
     def test_a_connection_that_breaks_is_noted(self, config):
         def batches():
