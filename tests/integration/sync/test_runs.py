@@ -2,7 +2,6 @@
 
 import time
 
-import ibis
 import pytest
 
 from edgeprofile.reverse_etl.errors import DeletionsRefused, SyncCancelled, SyncRefused, WarehouseError
@@ -19,6 +18,10 @@ ADA, BOB, CID = (
     {"country": None, "spend": 2, "seen": 1},
     {"country": "DE", "spend": None, "seen": 1},
 )
+
+_END_IDLE = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE state = 'idle' AND datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -369,31 +372,36 @@ class TestIdleSessions:
     """A warehouse that closes them, as do firewalls, while a delivery goes on for longer."""
 
     @pytest.fixture
-    def impatient(self, people):
-        ibis.connect(people.store.url).disconnect()  # the first takes longer than the timeout, to load what it needs
-        people.execute("ALTER DATABASE postgres SET idle_session_timeout = '300ms'")
+    def ending_idle(self, people):
+        """Ends sessions that are idle, when rows got in. A timeout would end those of a busy machine at any time."""
+
+        def step(name):
+            if name == "delivered":
+                ended.extend(people.execute(_END_IDLE))
+
+        ended = []
         people.configure(batch_rows=1)
-        yield people
-        people.execute("ALTER DATABASE postgres RESET idle_session_timeout")
+        yield step
+        assert ended
 
     def slowly(self, step):
         if step == "delivered":
             time.sleep(0.5)
 
-    def test_a_run_ends_as_any_other(self, impatient):
-        report = impatient.sync(step=self.slowly)
+    def test_a_run_ends_as_any_other(self, people, ending_idle):
+        report = people.sync(step=ending_idle)
         assert (report.status, report.delivered) == ("succeeded", 3)
-        assert impatient.execute('SELECT status FROM _rudderstack."SYNC_RUNS"') == [("succeeded",)]
-        assert impatient.execute('SELECT count(*) FROM _rudderstack."SYNC_LOG"') == [(3,)]
-        assert impatient.execute('SELECT * FROM _rudderstack."SYNC_LOCKS"') == []
-        assert counts(impatient.sync()) == {"unchanged": 3}
+        assert people.execute('SELECT status FROM _rudderstack."SYNC_RUNS"') == [("succeeded",)]
+        assert people.execute('SELECT count(*) FROM _rudderstack."SYNC_LOG"') == [(3,)]
+        assert people.execute('SELECT * FROM _rudderstack."SYNC_LOCKS"') == []
+        assert counts(people.sync()) == {"unchanged": 3}
 
-    def test_failed_rows_are_kept(self, impatient):
+    def test_failed_rows_are_kept(self, people, ending_idle):
         for name in ("ada", "bob", "cid"):
-            impatient.server.command("SET", f"{PREFIX}{name}", "not a hash")
-        report = impatient.sync(step=self.slowly)
+            people.server.command("SET", f"{PREFIX}{name}", "not a hash")
+        report = people.sync(step=ending_idle)
         assert (report.status, report.failed) == ("partial", 3)
-        assert impatient.execute(f"SELECT count(*) FROM {impatient.table('FAILED_KEYS', report)}") == [(3,)]  # noqa: S608
+        assert people.execute(f"SELECT count(*) FROM {people.table('FAILED_KEYS', report)}") == [(3,)]  # noqa: S608
 
     def test_one_that_reads_may_wait_for_redis(self, people):
         people.execute("ALTER DATABASE postgres SET idle_in_transaction_session_timeout = '300ms'")
@@ -404,16 +412,16 @@ class TestIdleSessions:
         finally:
             people.execute("ALTER DATABASE postgres RESET idle_in_transaction_session_timeout")
 
-    def test_a_run_that_is_stopped_notes_its_end(self, impatient):
+    def test_a_run_that_is_stopped_notes_its_end(self, people, ending_idle):
         def stopped(step):
-            self.slowly(step)
+            ending_idle(step)
             if step == "delivered":
                 raise RuntimeError(step)
 
         with pytest.raises(RuntimeError):
-            impatient.sync(step=stopped)
-        assert impatient.execute('SELECT status FROM _rudderstack."SYNC_RUNS"') == [("failed",)]
-        assert impatient.execute('SELECT * FROM _rudderstack."SYNC_LOCKS"') == []
+            people.sync(step=stopped)
+        assert people.execute('SELECT status FROM _rudderstack."SYNC_RUNS"') == [("failed",)]
+        assert people.execute('SELECT * FROM _rudderstack."SYNC_LOCKS"') == []
 
 
 class TestIsolation:
