@@ -29,12 +29,12 @@ __all__ = ["KnownKeys", "keys_to_remove", "known_keys"]
 class KnownKeys:
     """The keys as a table of one column; ``None`` where some are missing, and ``why``. ``last`` is the last run.
 
-    ``is_pieced``: they were put together from several runs, of which none saw the rows that left before the full one.
+    ``may_be_more``: a cursor column chose rows of some runs, of which none saw the rows that left before a full one.
     """
 
     table: ir.Table | None
     last: LastRun
-    is_pieced: bool
+    may_be_more: bool
     why: str = ""
 
 
@@ -46,12 +46,13 @@ def known_keys(session: Session, connection_id: str) -> KnownKeys:
     whole = next((one for one in kept if not one.has_cursor), None)
     last = runs[0].last
     if whole is runs[0]:
-        return KnownKeys(expressions.all_keys([_by_snapshot(session, whole)]), last, is_pieced=False)
+        had_cursor = any(one.has_cursor for one in runs)
+        return KnownKeys(expressions.all_keys([_by_snapshot(session, whole)]), last, may_be_more=had_cursor)
     since = runs[: runs.index(whole) + 1] if whole else runs
     pieces, why = _pieces(session, connection_id, since, kept)
     if not why and not whole and not any(one.is_full for one in runs):
         why = "its last full run is no longer in SYNC_RUNS"
-    return KnownKeys(None if why else expressions.all_keys(pieces), last, is_pieced=True, why=why)
+    return KnownKeys(None if why else expressions.all_keys(pieces), last, may_be_more=True, why=why)
 
 
 def keys_to_remove(session: Session, connection_id: str) -> ir.Table:

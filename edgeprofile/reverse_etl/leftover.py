@@ -30,14 +30,14 @@ __all__ = ["Leftover", "leftovers", "removal"]
 class Leftover(Struct, frozen=True):
     """What a view left: under ``keys`` keys, all below ``prefix``; ``None``: nobody can say any more, and ``why``.
 
-    ``is_pieced``: there may be more.
+    ``may_be_more``: than these.
     """
 
     source: Source
     connection_id: str
     prefix: str
     keys: int | None
-    is_pieced: bool
+    may_be_more: bool
     why: str
 
     @property
@@ -52,7 +52,7 @@ class Leftover(Struct, frozen=True):
                 f"{told}, and under which keys is not known any more, because {self.why}: put it back and sync it with "
                 f"--full before it is removed, or delete it yourself from the keys {self.prefix}*"
             )
-        more = ", and maybe those of rows that left it before its last full run" if self.is_pieced else ""
+        more = ", and maybe those of rows that left it before its last full run" if self.may_be_more else ""
         return f"{told}, under {self.keys:,} keys{more}: put it back, or delete that with --remove {self.view}"
 
 
@@ -91,7 +91,7 @@ def _leftover(session: Session, former: tuple[str, Source], destination: Destina
     if known.table is not None:
         keys = session.rows(known.table.agg(n=known.table.count()))[0]["n"]
     prefix = target_of(destination, source, source.views[0]).prefix
-    return Leftover(source, connection_id, prefix, keys, known.is_pieced, known.why)
+    return Leftover(source, connection_id, prefix, keys, known.may_be_more, known.why)
 
 
 def removal(session: Session, leftover: Leftover, destination: Destination) -> Job:
