@@ -262,10 +262,10 @@ class State:
         return {row["sync_run_id"]: row["n"] for row in self._session.rows(counted)}
 
     def logged_keys(self, connection_id: str, *, since: str) -> ir.Table:
-        """The keys that a run and all later ones wrote, as far as the log tells."""
+        """The keys that a run and all later ones wrote, or did not get deleted, as far as the log tells."""
         mine = self._logged(connection_id)
-        written = mine.filter(mine["sync_run_id"] >= since, mine["operation"] != Operation.DELETE.value)
-        return written.select("primary_key").distinct()
+        may_be_there = (mine["operation"] != Operation.DELETE.value) | (mine["status"] != "succeeded")
+        return mine.filter(mine["sync_run_id"] >= since, may_be_there).select("primary_key").distinct()
 
     def _logged(self, connection_id: str) -> ir.Table:
         table = self._session.table(LOG).rename({column: self._fold(column) for column in _LOG_COLUMNS})

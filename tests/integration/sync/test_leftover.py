@@ -240,6 +240,22 @@ class TestCursor:
         people.execute("""DELETE FROM _rudderstack."SYNC_LOG" WHERE sync_run_id = '00000001'""")
         assert found(people) == [(VIEW, None)]
 
+    def test_what_a_removal_did_not_get_done_is_in_its_log(self, people):
+        """Also where the run before it was killed, and wrote none."""
+
+        def die(name):
+            if name == "delivered":
+                raise KeyboardInterrupt
+
+        people.execute("INSERT INTO features_by_email VALUES ('d', 1)")
+        with pytest.raises(KeyboardInterrupt):
+            people.sync(full=True, step=die)
+        cut_short(people)
+        for name in self.tables(people):
+            if name.startswith("SNAPSHOT"):
+                people.execute(f"""DROP TABLE _rudderstack."{name}" """)
+        assert found(people) == [(VIEW, 4)]
+
     def tables(self, syncing):
         rows = syncing.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = '_rudderstack'")
         return [name for (name,) in rows]
