@@ -12,7 +12,7 @@ from edgeprofile.keys import Layout
 from edgeprofile.reverse_etl.commands import Target
 from edgeprofile.reverse_etl.errors import WarehouseError
 from edgeprofile.reverse_etl.expressions import OPERATION
-from edgeprofile.reverse_etl.plan import Kind, Mode, Plan, Situation, make_plan
+from edgeprofile.reverse_etl.plan import EXPIRING, Kind, Mode, Plan, Situation, make_plan
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -74,7 +74,10 @@ class Job:
 
     def under(self, plan: Plan) -> Job:
         """The job as a plan has it done."""
-        return replace(self, target=msgspec.structs.replace(self.target, persist=plan.persist))
+        if not plan.expiring_until:
+            return self
+        target = msgspec.structs.replace(self.target, persist=True)
+        return replace(self, target=target, fingerprint={**self.fingerprint, EXPIRING: str(plan.expiring_until)})
 
 
 def make_job(session: Session, source: Source, config: SyncConfig, destination: Destination) -> Job:

@@ -103,8 +103,8 @@ def removal(session: Session, leftover: Leftover, destination: Destination) -> J
     id_column = known.last.fingerprint["id column"]
     ttl = int(known.last.fingerprint["ttl"])  # which the keys keep that have other fields
     target = target_of(destination, source, leftover.view)
-    fingerprint = fingerprint_of(destination, mode=Mode.MIRROR, ttl=ttl, cursor="", id_column=id_column)
-    before, now = known.last.fingerprint["destination"], fingerprint["destination"]
+    changed = fingerprint_of(destination, mode=Mode.MIRROR, ttl=ttl, cursor="", id_column=id_column)
+    before, now = known.last.fingerprint["destination"], changed["destination"]
     moved = f"{leftover.view} was last sent to {before}; it is removed from {now}, where the destination is now"
     return Job(
         source=source,
@@ -115,7 +115,7 @@ def removal(session: Session, leftover: Leftover, destination: Destination) -> J
         cursor="",
         target=target,
         json_mode=destination.config.use_json_module,
-        fingerprint=fingerprint,
+        fingerprint={**known.last.fingerprint, **changed},
         connection_id=leftover.connection_id,
         max_deleted_share=1.0,
         notices=(moved,) if before != now else (),

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 __all__ = [
     "DELIVERED",
+    "EXPIRING",
     "NOT_FINITE",
     "Kind",
     "LastRun",
@@ -66,6 +67,9 @@ class Standing(StrEnum):
 
 NOT_FINITE = ("infinity", "-infinity", "inf", "-inf", "nan")
 """How warehouses spell what is no place to go on from: nothing lies beyond it, or everything."""
+
+EXPIRING = "expiring until"
+"""Of a fingerprint: when the last key expires that left the view with a time to live that is no longer configured."""
 
 DELIVERED: dict[Mode, tuple[Operation, ...]] = {
     Mode.UPSERT: (Operation.INSERT, Operation.UPDATE),
@@ -138,7 +142,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What the run will do.
 
     ``baseline`` is the run whose snapshot (or checkpoint) it starts from; ``None`` the first time, and where that is
-    gone. ``persist``: keys may have a time to live, and are to have none. ``compared`` are the columns that decide
+    gone. ``expiring_until``: keys may have a time to live until then, and those that are written are to have none; 0
+    where there is nothing to take. ``compared`` are the columns that decide
     whether a row changed, empty for a full run. ``reasons`` say why this kind.
     """
 
@@ -149,7 +154,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
     baseline: LastRun | None = None
     checkpoint: str | None = None
-    persist: bool = False
+    expiring_until: float = 0.0
 
     @property
     def why(self) -> str:
@@ -164,11 +169,11 @@ def make_plan(last: LastRun | None, now: Situation) -> Plan:
         return Plan(kind=Kind.FULL, reasons=("first sync of this connection",), columns=columns)
     removed = tuple(name for name in last.columns if name not in now.columns)
     reasons = tuple(_reasons_for_full(last, now))
+    until = _expiring_until(last, now)
     if reasons:
         baseline = last if now.has_snapshot else None
-        persist = not now.ttl and last.fingerprint.get("ttl", "0") != "0"
         return Plan(
-            kind=Kind.FULL, reasons=reasons, columns=columns, removed=removed, baseline=baseline, persist=persist
+            kind=Kind.FULL, reasons=reasons, columns=columns, removed=removed, baseline=baseline, expiring_until=until
         )
     why = "changes since the last sync" if last.completed else "changes, and what a cancelled sync left undone"
     return Plan(
@@ -179,7 +184,14 @@ def make_plan(last: LastRun | None, now: Situation) -> Plan:
         removed=removed,
         baseline=last,
         checkpoint=last.checkpoint if now.cursor else None,
+        expiring_until=until,
     )
+
+
+def _expiring_until(last: LastRun, now: Situation) -> float:
+    ttl = int(last.fingerprint.get("ttl", "0"))
+    until = now.now + ttl if ttl else float(last.fingerprint.get(EXPIRING, "0"))
+    return until if until > now.now and not now.ttl else 0.0
 
 
 def _reasons_for_full(last: LastRun, now: Situation) -> list[str]:
@@ -194,7 +206,7 @@ def _reasons_for_full(last: LastRun, now: Situation) -> list[str]:
     if retyped:
         changes = (f"{name} ({last.columns[name]} to {now.columns[name]})" for name in retyped)
         reasons.append(f"changed types: {', '.join(changes)}")
-    altered = [key for key in sorted({*last.fingerprint, *now.fingerprint}) if _differs(last, now, key)]
+    altered = [key for key in sorted({*last.fingerprint, *now.fingerprint} - {EXPIRING}) if _differs(last, now, key)]
     if altered:
         reasons.append(f"changed configuration: {', '.join(altered)}")
     if _is_nowhere(last.checkpoint, now):

@@ -329,7 +329,7 @@ class SourceSync:
 
 def _fingerprint(job: Job, plan: Plan, last: LastRun | None) -> dict[str, str]:
     """Until the run has taken their time to live from all keys, the old ttl stands, so that the next run does it."""
-    return {**job.fingerprint, "ttl": last.fingerprint["ttl"]} if plan.persist and last else job.fingerprint
+    return {**job.fingerprint, "ttl": last.fingerprint["ttl"]} if plan.expiring_until and last else job.fingerprint
 
 
 def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None) -> ir.Table:

@@ -523,6 +523,21 @@ class TestTimeToLive:
         assert people.sync(clock=lambda: 900.0).kind == "incremental"
         assert people.sync(clock=lambda: 1_000.0).kind == "full"
 
+    def test_without_it_a_row_that_comes_back_loses_what_its_key_had(self, people):
+        people.configure(ttl=1_000.0)
+        people.sync(clock=lambda: 0.0)
+        people.execute("DELETE FROM people WHERE email = 'ada'")
+        people.configure(ttl=0.0)
+        people.sync(clock=lambda: 100.0)
+        people.sync(clock=lambda: 200.0)
+        people.execute("INSERT INTO people VALUES ('ada', 'UK', 1.50, 1)")
+        assert people.sync(clock=lambda: 1_000.0).kind == "incremental"
+        assert people.server.command("TTL", f"{PREFIX}ada") == -1
+        people.execute("INSERT INTO people VALUES ('dot', 'IN', 3, 1)")
+        before = people.server.info("commandstats")["cmdstat_persist"]
+        assert people.sync(clock=lambda: 1_100.0).delivered == 1
+        assert people.server.info("commandstats")["cmdstat_persist"] == before
+
     def test_without_it_keys_lose_what_they_had(self, people):
         people.configure(ttl=1_000.0)
         people.sync()
