@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.backoff import Backoff
 from edgeprofile.core.slots import SlotMap, slot
-from edgeprofile.engine.ownership import Ownership, cluster_refusal
+from edgeprofile.engine.ownership import Ownership
 from edgeprofile.engine.states import for_operators
 from edgeprofile.errors import (
     CircuitOpen,
@@ -27,7 +27,7 @@ from edgeprofile.errors import (
     RedisUnavailable,
     ServerRefused,
 )
-from edgeprofile.store.refusals import Redirected
+from edgeprofile.store.refusals import Redirected, cluster_refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ async def _ask_slots(node: Node, wire: AsyncWire) -> tuple[SlotMap, int]:
     slots, info = await wire.ask(_SLOTS, 2)
     for reply in (slots, info):
         if isinstance(reply, ErrorReply):
-            raise cluster_refusal(reply, node, "CLUSTER SLOTS")
+            raise cluster_refusal(reply, node.name, "CLUSTER SLOTS")
     try:
         found, epoch = SlotMap.parse(slots, _address(node)), _current_epoch(info)
     except (ValueError, TypeError, IndexError, AttributeError) as error:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgeprofile.core.slots import Claims, slots_after, tag_in
 from edgeprofile.core.tenure import Departed, Tenure
-from edgeprofile.errors import ConfigurationError, ProtocolViolation, ServerRefused
-from edgeprofile.store.refusals import refusal
+from edgeprofile.errors import ProtocolViolation, ServerRefused
+from edgeprofile.store.refusals import cluster_refusal
 from edgeprofile.store.resp import ErrorReply, pack
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from edgeprofile.core.pool import Tree
     from edgeprofile.engine.node import Node
     from edgeprofile.engine.target import Target
-    from edgeprofile.errors import EdgeProfileError
 
-__all__ = ["Ownership", "cluster_refusal"]
+__all__ = ["Ownership"]
 
 _CHUNK: Final = 2_000
 """Entries looked through without a pause for others."""
@@ -94,18 +93,8 @@ async def _ask(node: Node) -> Claims:
     wire = await node.attach()
     (reply,) = await wire.ask(_NODES, 1)
     if isinstance(reply, ErrorReply):
-        raise cluster_refusal(reply, node, "CLUSTER NODES")
+        raise cluster_refusal(reply, node.name, "CLUSTER NODES")
     try:
         return Claims.parse(reply)
     except (ValueError, TypeError, AttributeError) as error:
         raise ProtocolViolation(f"{node.name} answered CLUSTER NODES with something else", node=node.name) from error
-
-
-def cluster_refusal(reply: ErrorReply, node: Node, doing: str) -> EdgeProfileError:
-    """The exception for an error reply to a question about the cluster."""
-    if "cluster support disabled" in reply.text:
-        return ConfigurationError(
-            f"{node.name} is no cluster: set clusterMode = false (EDGEPROFILE_CLUSTER_MODE=false, cluster_mode=False)",
-            option="destinations.config.clusterMode",
-        )
-    return refusal(reply, node.name, doing=doing)

@@ -20,6 +20,7 @@ from edgeprofile.config import load
 from edgeprofile.errors import AmbiguousDestination, ConfigurationError, EdgeProfileError, UnknownDestination
 from edgeprofile.reverse_etl import schedule
 from edgeprofile.reverse_etl.cancel import cancellable
+from edgeprofile.reverse_etl.contact import reach
 from edgeprofile.reverse_etl.errors import DeliveryStopped, SyncCancelled, WarehouseError
 from edgeprofile.reverse_etl.jobs import make_job
 from edgeprofile.reverse_etl.leftover import leftovers, removal
@@ -218,6 +219,7 @@ class Sync:
 
     def _all(self, asked: Asked, *, reports: list[Report], observe: Observer) -> int:
         codes = [DELIVERED]
+        reach(self._destination.config, self._config.timeout)
         with self._warehouse.open() as session:
             for source, job in self._tasks(session, asked):
                 before = len(reports)
@@ -232,7 +234,7 @@ class Sync:
                 try:
                     codes.append(self._one(session, job, seen, self._owed.get(source, asked)))
                 except Exception as error:  # noqa: BLE001  # a source that cannot be synced is no reason not to sync the next
-                    sys.stderr.write(f"edgeprofile: {source.name}: {_told(error)}\n")
+                    _say(source, _told(error))
                     codes.append(SOME_FAILED if isinstance(error, DeliveryStopped) else DID_NOT_RUN)
                     if len(reports) == before:
                         reports.append(_not_run(source, error))
@@ -270,10 +272,11 @@ class Sync:
         job = make()
         for notice in job.notices:
             sys.stderr.write(f"edgeprofile: {notice}\n")
-        run = SourceSync(session, self._config, self._destination.config, observe)
+        tell = partial(_say, job.source)
+        run = SourceSync(session, self._config, self._destination.config, observe, tell=tell)
         report = run.run(job, full=asked.full, allow_deletions=asked.allow_deletions)
         if report.error:
-            sys.stderr.write(f"edgeprofile: {report.source}: {report.error}\n")
+            _say(job.source, report.error)
         return DELIVERED if report.status == "succeeded" else SOME_FAILED
 
 
@@ -286,6 +289,11 @@ def _not_left(view: str, left: list[Leftover], project: Project) -> str:
 
 def _previewed(session: Session, job: Job, asked: Asked) -> Preview:
     return preview(session, job, full=asked.full, allow_deletions=asked.allow_deletions)
+
+
+def _say(source: Source, what: str) -> None:
+    sys.stderr.write(f"edgeprofile: {source.name}: {what}\n")
+    sys.stderr.flush()
 
 
 def _told(error: Exception) -> str:

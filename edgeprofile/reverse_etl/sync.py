@@ -36,6 +36,7 @@ from edgeprofile.reverse_etl.state import State
 from edgeprofile.store.documents import DocumentWriter
 from edgeprofile.store.patience import Pace
 from edgeprofile.store.writer import BulkWriter
+from edgeprofile.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +100,11 @@ class Observer(Protocol):
 
 @dataclass
 class SourceSync:
-    """Runs one job. ``clock`` gives seconds since the epoch, ``step`` is called after every step that is kept."""
+    """Runs one job.
+
+    ``clock`` gives seconds since the epoch, ``step`` is called after every step that is kept, ``tell`` is given what
+    somebody who waits for the run should know, once.
+    """
 
     session: Session
     config: SyncConfig
@@ -107,6 +112,7 @@ class SourceSync:
     observe: Observer
     clock: Callable[[], float] = time.time
     step: Callable[[str], None] = lambda _name: None
+    tell: Callable[[str], None] = lambda _what: None
     _is_delivering: bool = field(default=False, init=False)
     _is_interrupted: bool = field(default=False, init=False)
 
@@ -234,12 +240,23 @@ class SourceSync:
 
         kind = DocumentWriter if job.json_mode else BulkWriter
         config = self.config
-        pace = Pace(config.max_writes_per_second, sleep=sleep)
+        pace = Pace(config.max_writes_per_second, sleep=sleep, waiting=self._waiting())
         writer = kind(self.redis, timeout=config.timeout, retry_for=config.retry_for, pace=pace)
         try:
             yield writer
         finally:
             writer.close()
+
+    def _waiting(self) -> Callable[[Exception], None]:
+        said: set[str] = set()
+
+        def tell(why: Exception) -> None:
+            if str(why) not in said:
+                said.add(str(why))
+                longest = format_duration(self.config.retry_for)
+                self.tell(f"waits for Redis, and tries again for up to {longest} (sync.retryFor): {why}")
+
+        return tell
 
     # The end
 

@@ -124,7 +124,7 @@ class DocumentWriter:
             yield settled
             progress = len(again) < len(batch)
             batch = batch.take(again)
-            if again and not patience.pause(progress=progress):
+            if again and not patience.pause(progress=progress, why=self._cause):
                 raise self._cause
 
     def _attempt(self, batch: DocumentBatch) -> tuple[Settled, list[int]]:

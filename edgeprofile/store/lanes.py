@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redis.crc import key_slot
 
-from edgeprofile.errors import EdgeProfileError, RedisUnavailable
-from edgeprofile.store.endpoint import ConnectionLost, Endpoint
-from edgeprofile.store.refusals import refusal
+from edgeprofile.errors import EdgeProfileError, RedisUnavailable, ServerRefused
+from edgeprofile.store.endpoint import Endpoint
+from edgeprofile.store.refusals import Unauthenticated, cluster_refusal, refusal
 from edgeprofile.store.resp import ErrorReply, ReplyReader, pack
 
 if TYPE_CHECKING:
@@ -150,16 +150,20 @@ class Lane:
         self._has_answered = False
         return connection
 
-    def _lost(self, error: OSError | None) -> RedisUnavailable:
+    def _lost(self, error: OSError | None) -> EdgeProfileError:
         node = self.endpoint.name
         if isinstance(error, TimeoutError):
             return RedisUnavailable(f"{node} did not answer within {self._timeout:g} s", node=node)
-        return ConnectionLost(f"the connection to {node} was lost", node=node)
+        return self.endpoint.lost(error, heard=self.is_used)
 
 
 def _reset_on_close(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+class _Incomplete(ServerRefused, RedisUnavailable):
+    """Some slots have no node for the moment."""
 
 
 class Lanes:
@@ -185,6 +189,18 @@ class Lanes:
         """Close every connection."""
         for lane in self:
             lane.drop()
+
+    def greet(self) -> None:
+        """Connect to one of the configured nodes and log in. Raises what stands in the way; rights are not asked for."""
+        if self.is_cluster:
+            self._load_slots()
+            return
+        lane = self.for_key(b"")
+        (reply,) = lane.ask(("PING",))
+        if isinstance(reply, ErrorReply):
+            problem = refusal(reply, lane.endpoint.name, doing="PING")
+            if isinstance(problem, Unauthenticated):
+                raise problem
 
     def at(self, address: Address) -> Lane:
         """The lane to a node."""
@@ -241,11 +257,11 @@ def _slot_map(lane: Lane, reply: Any) -> list[Address]:
     """From ``CLUSTER SLOTS``; a node without a name of its own is the one that was asked."""
     node = lane.endpoint.name
     if isinstance(reply, ErrorReply):
-        raise refusal(reply, node, doing="CLUSTER SLOTS")
+        raise cluster_refusal(reply, node, "CLUSTER SLOTS")
     slots: list[Address | None] = [None] * 16_384
     for first, last, primary, *_ in reply:
         host = primary[0].decode() if primary[0] else lane.endpoint.address[0]
         slots[first : last + 1] = [(host, primary[1])] * (last - first + 1)
     if None in slots:
-        raise RedisUnavailable(f"{node}: the cluster serves only a part of its slots", node=node)
+        raise _Incomplete(f"{node}: the cluster serves only a part of its slots", code="CLUSTERDOWN", node=node)
     return [address for address in slots if address is not None]

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from edgeprofile.errors import AccessDenied, ProtocolViolation, RedisUnavailable, ServerRefused, WrongType
+from edgeprofile.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ProtocolViolation,
+    RedisUnavailable,
+    ServerRefused,
+    WrongType,
+)
 
 if TYPE_CHECKING:
-    from edgeprofile.errors import ServiceError
+    from edgeprofile.errors import EdgeProfileError, ServiceError
     from edgeprofile.store.resp import ErrorReply
 
-__all__ = ["RETRYABLE", "NoRoom", "Redirected", "Unauthenticated", "refusal"]
+__all__ = ["RETRYABLE", "NoRoom", "Redirected", "Unauthenticated", "cluster_refusal", "refusal"]
 
 RETRYABLE: Final = frozenset({"LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "FAILOVER"})
 """Refusals that pass by themselves, so that a feed or a fetch may be tried again after a while."""
@@ -80,6 +87,16 @@ def refusal(reply: ErrorReply, node: str, *, doing: str, rule: str = "") -> Serv
     if "max number of clients" in reply.text:
         return NoRoom(f"{node} has no connection to spare: raise its maxclients", code="MAXCLIENTS", node=node)
     return ServerRefused(f"{node} refused {doing}: {_ADVICE.get(code) or _spoken(reply)}", code=code, node=node)
+
+
+def cluster_refusal(reply: ErrorReply, node: str, doing: str) -> EdgeProfileError:
+    """The exception for an error reply to a question about the cluster."""
+    if "cluster support disabled" in reply.text:
+        return ConfigurationError(
+            f"{node} is no cluster: set clusterMode = false (EDGEPROFILE_CLUSTER_MODE=false, cluster_mode=False)",
+            option="destinations.config.clusterMode",
+        )
+    return refusal(reply, node, doing=doing)
 
 
 def _missing_right(reply: ErrorReply, node: str, doing: str, rule: str) -> AccessDenied:

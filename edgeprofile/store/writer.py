@@ -206,7 +206,7 @@ class BulkWriter:
         patience = Patience(self._retry_for, self._pace)
         while self._again or self._asked:
             progress = yield from self._try_again()
-            if self._again and not patience.pause(progress=progress):
+            if self._again and not patience.pause(progress=progress, why=self._cause):
                 raise self._cause
 
     def _try_again(self) -> Generator[Settled, None, bool]:

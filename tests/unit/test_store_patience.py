@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgeprofile.errors import RedisUnavailable, ServerRefused
 from edgeprofile.store.patience import Pace, Patience
 
 
@@ -72,3 +73,21 @@ class TestPatience:
 
     def test_none_at_all(self, clock):
         assert not Patience(0, pace(clock)).pause(progress=False)
+
+    def test_a_lost_connection_is_told_once_and_at_once(self, clock):
+        told = []
+        patience = Patience(10, Pace(clock=clock, sleep=clock.sleep, waiting=told.append))
+        lost = RedisUnavailable("gone")
+        while patience.pause(progress=False, why=lost):
+            assert told == [lost]
+
+    def test_what_lasts_a_moment_is_not_told(self, clock):
+        told = []
+        patience = Patience(10, Pace(clock=clock, sleep=clock.sleep, waiting=told.append))
+        moved, busy = ServerRefused("moved", code="MOVED"), ServerRefused("busy", code="BUSY")
+        for _ in range(3):
+            patience.pause(progress=False, why=moved)
+        assert told == []
+        for _ in range(3):
+            patience.pause(progress=False, why=busy)
+        assert told == [busy]

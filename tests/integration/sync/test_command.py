@@ -1,17 +1,24 @@
 """`edgeprofile sync` as people run it: output, exit codes, and what is said when something is wrong."""
 
 import json
+import socket
+import time
 from textwrap import dedent
 
 import duckdb
 import pytest
 
 from edgeprofile.cli import main
+from edgeprofile.config import RedisConfig
 from edgeprofile.demo.warehouse import PROJECT, build, order
 from edgeprofile.reverse_etl import command
 from edgeprofile.reverse_etl.errors import SyncCancelled, WarehouseError
 from edgeprofile.reverse_etl.sync import SourceSync
 from edgeprofile.reverse_etl.warehouse import Warehouse
+from edgeprofile.store.lanes import Lanes
+from edgeprofile.store.refusals import NoRoom
+from tests.support.ports import free_port
+from tests.support.servers import Options, Server
 
 USERS = 50
 
@@ -270,21 +277,90 @@ class TestViewsThatLeftTheProject:
         assert "what is no longer in the project was not looked for: not now" in err
 
 
+class TestFirstContact:
+    """Before there is a snapshot."""
+
+    @pytest.fixture
+    def sync(self, config, capsys, redis_config, tmp_path):
+        def run(address, *arguments, cluster=False, **options):
+            file = tmp_path / "edgeprofile.toml"
+            config(**options)
+            text = file.read_text().replace(redis_config.address, address)
+            file.write_text(text.replace("clusterMode = false", "clusterMode = true") if cluster else text)
+            code = main(["sync", "--config", str(file), *arguments])
+            out, err = capsys.readouterr()
+            return code, out, err
+
+        return run
+
+    @pytest.mark.parametrize("cluster", [False, True])
+    def test_a_redis_that_is_not_there_ends_it_at_once(self, sync, cluster):
+        address, began = f"127.0.0.1:{free_port()}", time.monotonic()
+        code, _, err = sync(address, cluster=cluster)
+        assert (code, time.monotonic() - began < 10) == (2, True)
+        assert f"edgeprofile: {address} cannot be reached: nothing listens there: no snapshot was taken" in err
+        assert "check address and secure of the destination" in err
+        assert "taking a snapshot" not in err
+        assert sync(address, "status")[1] == "no sync has run yet\n"
+
+    def test_one_that_is_silent_ends_it_soon(self, sync):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            code, out, err = sync(f"127.0.0.1:{silent.getsockname()[1]}", "--json", timeout="200ms")
+        assert (code, json.loads(out)) == (2, {"sources": [], "exitCode": 2})
+        assert "did not answer within 0.2 s" in err
+
+    def test_one_that_asks_for_a_password(self, sync):
+        with Server(Options(requirepass="secret")) as server:
+            code, _, err = sync(server.address)
+        assert (code, "asks for a password: set password or passwordFile" in err) == (2, True)
+
+    def test_one_that_is_no_cluster(self, sync, redis_config):
+        code, _, err = sync(redis_config.address, cluster=True)
+        assert code == 2
+        assert "destinations.config.clusterMode: " in err
+        assert f"{redis_config.address} is no cluster: set clusterMode = false" in err
+
+    def test_the_right_to_ping_is_not_needed(self, sync, redis_config, valkey):
+        valkey.command("ACL", "SETUSER", "default", "-ping")
+        assert sync(redis_config.address)[0] == 0
+
+    def test_what_passes_is_waited_for(self, sync, redis_config, monkeypatch):
+        def full(_lanes):
+            raise NoRoom("no connection to spare", code="MAXCLIENTS")
+
+        monkeypatch.setattr(Lanes, "greet", full)
+        assert sync(redis_config.address)[0] == 0
+
+
 class TestExitCodes:
+    @pytest.fixture
+    def gone(self, monkeypatch):
+        """The address of a Redis that goes when the snapshot is there."""
+        address = f"127.0.0.1:{free_port()}"
+
+        def deliver(self, *arguments):
+            self.redis = RedisConfig(address=address, cluster_mode=False)
+            whole(self, *arguments)
+
+        whole = SourceSync._deliver
+        monkeypatch.setattr(SourceSync, "_deliver", deliver)
+        return address
+
     def test_1_some_rows_failed(self, sync, valkey):
         valkey.command("SET", "1Wsp:2Dest:user:email:user7@example.com", "not a hash")
         code, _, err = sync()
         assert code == 1
         assert "1 failed" in err
 
-    def test_1_redis_went_away(self, config, redis_config, tmp_path, capsys):
-        file = config(retryFor="100ms")
-        text = (tmp_path / "edgeprofile.toml").read_text().replace(redis_config.address, "127.0.0.1:1")
-        (tmp_path / "edgeprofile.toml").write_text(text)
-        assert main(["sync", "--config", file]) == 1
-        assert "stopped: 127.0.0.1:1 cannot be reached" in capsys.readouterr().err
-        assert main(["sync", "status", "--config", file]) == 0
-        assert "failed" in capsys.readouterr().out
+    def test_1_redis_went_away(self, sync, gone):
+        code, _, err = sync(retryFor="300ms")
+        assert code == 1
+        waits = (
+            f"user by email: waits for Redis, and tries again for up to 300ms (sync.retryFor): {gone} cannot be reached"
+        )
+        assert err.count(waits) == 1
+        assert f"user by email: stopped: {gone} cannot be reached" in err
+        assert "failed" in sync("status")[1]
 
     def test_2_no_view(self, sync, tmp_path):
         (tmp_path / "pb_project.yaml").write_text("entities: [{name: user, feature_views: {using_ids: [{id: phone}]}}]")
