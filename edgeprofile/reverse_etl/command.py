@@ -5,6 +5,7 @@ Exit code 0: everything was delivered; 1: some rows were not or are sent again, 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from contextlib import nullcontext
@@ -34,7 +35,6 @@ from edgeprofile.reverse_etl.tables import plan_text, status_text
 from edgeprofile.reverse_etl.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator
 
     from edgeprofile.config import Config, Destination
@@ -50,6 +50,7 @@ __all__ = ["Asked", "Sync", "add_arguments", "run"]
 
 DELIVERED, SOME_FAILED, DID_NOT_RUN = 0, 1, 2
 _DRY_RUN_ROWS = 10
+_OF_RUNS = ("full", "allow_deletions", "plan", "dry_run", "remove", "watch", "cron")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         metavar="N",
         nargs="?",
-        type=_positive,
+        type=_count,
         const=_DRY_RUN_ROWS,
         help=f"print the commands for the first N rows of each source (default {_DRY_RUN_ROWS}); write nothing",
     )
@@ -78,6 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
+    if args.action == "status":
+        _refuse_options_of_runs(args)
     sync = Sync.of(load(args.config), is_syncing=args.action is None and args.remove is None)
     if args.action == "status":
         return sync.status(as_json=args.json)
@@ -94,18 +97,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _repeated(sync: Sync, args: argparse.Namespace, asked: Asked) -> int:
-    if args.watch:
+    if args.watch is not None:
         return sync.watch(schedule.every(args.watch), asked, at_once=True, as_json=args.json)
-    if args.cron:
+    if args.cron is not None:
         return sync.watch(schedule.by_cron(args.cron), asked, at_once=False, as_json=args.json)
     return sync.once(asked, as_json=args.json)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'"{text}" is no number of rows: write 1 or more')
+    return int(text)
+
+
+def _refuse_options_of_runs(args: argparse.Namespace) -> None:
+    for name in _OF_RUNS:
+        if getattr(args, name) not in {None, False}:
+            raise ConfigurationError(
+                "has no meaning with status, which shows the last runs: leave one of the two out",
+                option=f"--{name.replace('_', '-')}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +223,7 @@ class Sync:
         with self._warehouse.open() as session:
             runs = State(session).runs()
         if as_json:
-            _print_json({"runs": runs})
+            _print_json({"runs": [{_camel(name): value for name, value in run.items()} for run in runs]})
         else:
             sys.stdout.write(status_text(runs))
         return DELIVERED
@@ -344,6 +355,11 @@ def _destination(config: Config) -> Destination:
             f'destination {found.id} has layout = "{found.layout}"; a sync writes profiles', option="sync.destination"
         )
     return found
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _print_json(value: Any) -> None:

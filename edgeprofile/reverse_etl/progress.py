@@ -25,18 +25,18 @@ _LINE_EVERY = 5.0
 
 def ended_line(report: Report) -> str:
     """A run in one line."""
-    counts = {
-        "inserted": report.inserted,
-        "updated": report.updated,
-        "deleted": report.deleted,
-        "unchanged": report.unchanged,
-        "set aside": report.invalid,
-        "failed": report.failed,
-    }
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "unchanged")
+    done = _counted(inserted=report.inserted, updated=report.updated, deleted=report.deleted)
+    if done and report.delivered < report.to_deliver:
+        done = [f"{report.delivered:,} of {report.to_deliver:,} delivered (planned: {', '.join(done)})"]
+    rest = _counted(set_aside=report.invalid, failed=report.failed)
+    told = ", ".join([*done, f"{report.unchanged:,} unchanged", *rest])
     rate = f", {report.delivered / report.delivery_seconds:,.0f} rows/s" if report.delivery_seconds > 0 else ""
     error = f": {report.error}" if report.error else ""
     return f"{report.source}: {report.status}, {report.kind}: {told}; {report.seconds:.1f} s{rate}{error}"
+
+
+def _counted(**counts: int) -> list[str]:
+    return [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
 
 
 class Lines(AbstractContextManager["Lines"]):

@@ -21,9 +21,9 @@ _SHORTEST, _LONGEST = 1.0, 86_400.0
 
 def every(text: str) -> Callable[[datetime], datetime]:
     """A schedule from a duration such as ``"15m"``, counted from the start of a run. Raises ``ConfigurationError``."""
-    seconds = parse_duration(text)
+    seconds = parse_duration(text, option="--watch")
     if not _SHORTEST <= seconds <= _LONGEST:
-        raise ConfigurationError(f'"{text}" must lie between 1s and 24h', option="--watch")
+        raise ConfigurationError(f'"{text}" must lie between 1s and 24h, such as "15m"', option="--watch")
     return lambda start: start + timedelta(seconds=seconds)
 
 

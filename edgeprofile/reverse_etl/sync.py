@@ -60,7 +60,10 @@ _UNFINISHED = "the run ended before all its rows were sent: this one may be in, 
 
 
 class Report(msgspec.Struct, kw_only=True, rename="camel"):
-    """How a run ended. Counts are rows; ``status`` is that of the table of runs; ``seconds`` the whole run's."""
+    """How a run ended. Counts are rows; ``status`` is that of the table of runs; ``seconds`` the whole run's.
+
+    ``inserted``, ``updated`` and ``deleted`` are planned, ``delivered`` is what Redis has acknowledged of them.
+    """
 
     source: str
     view: str

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["plan_text", "status_text"]
 
 _WIDTH = 200
+_HEADINGS = ("to insert", "to update", "to delete", "unchanged", "set aside", "delivered", "failed", "seconds")
+_UNTOLD = ("delivering", "died")
+"""Of a run that did not get to say how far it came, nobody knows."""
 
 
 def plan_text(previews: Iterable[Preview], notices: Sequence[str]) -> str:
@@ -52,7 +55,7 @@ def status_text(runs: Sequence[dict[str, Any]]) -> str:
     table = Table(box=None, pad_edge=False)
     for heading in ("started", "source", "run", "status", "kind", "why"):
         table.add_column(heading)
-    for heading in ("inserted", "updated", "deleted", "unchanged", "set aside", "failed", "seconds"):
+    for heading in _HEADINGS:
         table.add_column(heading, justify="right")
     for row in runs:
         table.add_row(*_cells(row))
@@ -62,7 +65,8 @@ def status_text(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    counts = ("inserted", "updated", "deleted", "unchanged", "invalid", "failed")
+    counts = ("inserted", "updated", "deleted", "unchanged", "invalid", "delivered", "failed")
+    unknown = {"delivered", "failed"} if row["status"] in _UNTOLD else set()
     ended = row["finished_at"]
     return [
         f"{row['started_at']:%Y-%m-%d %H:%M:%S}",
@@ -71,6 +75,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["status"],
         row["sync_kind"] or "",
         row["reason"] or "",
-        *("" if row[name] is None else f"{row[name]:,}" for name in counts),
+        *("" if row[name] is None or name in unknown else f"{row[name]:,}" for name in counts),
         "" if ended is None else f"{(ended - row['started_at']).total_seconds():.1f}",
     ]

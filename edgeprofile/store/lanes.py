@@ -196,9 +196,9 @@ class Lanes:
             self._load_slots()
             return
         lane = self.for_key(b"")
-        (reply,) = lane.ask(("PING",))
+        (reply,) = lane.ask(("SELECT", lane.endpoint.db))  # a right that a sync has
         if isinstance(reply, ErrorReply):
-            problem = refusal(reply, lane.endpoint.name, doing="PING")
+            problem = refusal(reply, lane.endpoint.name, doing="SELECT")
             if isinstance(problem, Unauthenticated):
                 raise problem
 

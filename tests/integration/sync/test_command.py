@@ -144,6 +144,20 @@ def test_status_shows_the_last_runs(sync):
     ]
     runs = json.loads(sync("status", "--json")[1])["runs"]
     assert [one["reason"] for one in runs[:3]] == ["asked for"] * 3
+    assert [(one["idType"], one["syncRunId"], one["delivered"]) for one in runs[:1]] == [("user_id", "00000002", USERS)]
+    assert not [name for run in runs for name in run if "_" in name]
+
+
+@pytest.mark.parametrize(
+    "option", ["--full", "--allow-deletions", "--plan", "--dry-run=3", "--remove=", "--watch=5m", "--cron=* * * * *"]
+)
+def test_status_takes_no_option_of_a_run(sync, option):
+    code, out, err = sync("status", option)
+    name = option.partition("=")[0]
+    assert (code, out) == (2, "")
+    assert (
+        err == f"edgeprofile: {name}: has no meaning with status, which shows the last runs: leave one of the two out\n"
+    )
 
 
 class TestDeletions:
@@ -320,8 +334,8 @@ class TestFirstContact:
         assert "destinations.config.clusterMode: " in err
         assert f"{redis_config.address} is no cluster: set clusterMode = false" in err
 
-    def test_the_right_to_ping_is_not_needed(self, sync, redis_config, valkey):
-        valkey.command("ACL", "SETUSER", "default", "-ping")
+    def test_no_further_right_is_needed(self, sync, redis_config, valkey):
+        valkey.command("ACL", "SETUSER", "default", "-@all", "+hset")
         assert sync(redis_config.address)[0] == 0
 
     def test_what_passes_is_waited_for(self, sync, redis_config, monkeypatch):
@@ -360,7 +374,10 @@ class TestExitCodes:
         )
         assert err.count(waits) == 1
         assert f"user by email: stopped: {gone} cannot be reached" in err
-        assert "failed" in sync("status")[1]
+        assert f"user by email: failed, full: 0 of {USERS} delivered (planned: {USERS} inserted), 0 unchanged; " in err
+        runs = [line.split() for line in sync("status")[1].splitlines()[:4]]
+        assert runs[0][6:10] == ["to", "insert", "to", "update"]
+        assert {tuple(run[-8:-1]) for run in runs[1:]} == {(str(USERS), "0", "0", "0", "0", "0", "0")}
 
     def test_2_no_view(self, sync, tmp_path):
         (tmp_path / "pb_project.yaml").write_text("entities: [{name: user, feature_views: {using_ids: [{id: phone}]}}]")
@@ -381,7 +398,7 @@ class TestExitCodes:
         assert "user by email: KeyError: '_key' (this is a bug of ours)" in err
         assert valkey.command("DBSIZE") == 2 * USERS
         runs = json.loads(sync("status", "--json")[1])["runs"]
-        assert sorted((one["id_type"], one["status"]) for one in runs) == [
+        assert sorted((one["idType"], one["status"]) for one in runs) == [
             ("anonymous_id", "succeeded"),
             ("email", "failed"),
             ("user_id", "succeeded"),
@@ -448,7 +465,35 @@ class TestExitCodes:
         assert main(["sync", "--config", file]) == 2
         assert "say where the Profiles project and its warehouse are" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("arguments", [["--dry-run", "0"], ["--plan", "--watch", "5m"], ["--cron"]])
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--dry-run", "x"], 'argument --dry-run: "x" is no number of rows: write 1 or more'),
+            (["--dry-run", "0"], 'argument --dry-run: "0" is no number of rows: write 1 or more'),
+        ],
+    )
+    def test_2_a_number_that_is_none(self, config, capsys, arguments, words):
+        with pytest.raises(SystemExit) as caught:
+            main(["sync", "--config", config(), *arguments])
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--watch", "5"], '--watch: 5 has no unit: write "5s" if that is what was meant'),
+            (["--watch", ""], '--watch: "" is no duration: write a number and a unit'),
+            (["--watch", "soon"], '--watch: "soon" is no duration: write a number and a unit'),
+            (["--watch", "0s"], '--watch: "0s" must lie between 1s and 24h'),
+            (["--cron", ""], '--cron: "" is no cron expression'),
+        ],
+    )
+    def test_2_no_schedule(self, sync, valkey, arguments, words):
+        code, _, err = sync(*arguments)
+        assert (code, valkey.command("DBSIZE")) == (2, 0)
+        assert words in err
+
+    @pytest.mark.parametrize("arguments", [["--plan", "--watch", "5m"], ["--cron"]])
     def test_2_wrong_arguments(self, config, arguments):
         with pytest.raises(SystemExit) as caught:
             main(["sync", "--config", config(), *arguments])

@@ -22,6 +22,7 @@ def report(**changes):
             "kind": "full",
             "reason": "asked for",
             "inserted": 2_000,
+            "delivered": 2_000,
             **changes,
         }
     )
@@ -34,10 +35,24 @@ class TestEnd:
 
     def test_not_all_is_well(self):
         done = report(
-            status="failed", kind="incremental", inserted=0, invalid=3, failed=1, error="nothing listens there"
+            status="failed",
+            kind="incremental",
+            inserted=0,
+            delivered=0,
+            invalid=3,
+            failed=1,
+            error="nothing listens there",
         )
         assert ended_line(done) == (
             "user by email: failed, incremental: 0 unchanged, 3 set aside, 1 failed; 0.0 s: nothing listens there"
+        )
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled", "refused", "partial"])
+    def test_what_was_not_delivered_is_called_planned(self, status):
+        done = report(status=status, inserted=1_000, updated=999, deleted=1, delivered=1_500, unchanged=7, failed=2)
+        assert ended_line(done).startswith(
+            f"user by email: {status}, full: 1,500 of 2,000 delivered (planned: 1,000 inserted, 999 updated, 1 deleted),"
+            " 7 unchanged, 2 failed; "
         )
 
 
@@ -73,7 +88,7 @@ class TestBars:
             told.delivered = 1_500
             bars(told, "delivering")
             bars._progress.refresh()
-            told.status = "succeeded"
+            told.status, told.delivered = "succeeded", 2_000
             bars(told, "ended")
             bars(report(source="another", status="failed"), "ended")
         shown = out.getvalue()
@@ -142,6 +157,7 @@ def test_past_runs():
         "deleted": None,
         "unchanged": 0,
         "invalid": 0,
+        "delivered": 750,
         "failed": 1,
         "error": "nothing listens there",
     }
@@ -150,4 +166,7 @@ def test_past_runs():
     assert "2026-03-01 12:30:00  user by email  00000007  failed" in text
     assert "1,000" in text
     assert "1.5" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[1][-6:] == ["0", "0", "0", "750", "1", "1.5"]
+    assert lines[2][-4:] == ["1,000", "0", "0", "0"]
     assert text.endswith("00000007: nothing listens there\n")
