@@ -352,9 +352,20 @@ def deliverable(snapshot: ir.Table, mode: Mode, invalid: ir.Table | None) -> ir.
 
 def deletions_of_both(snapshot: ir.Table, last: ir.Table) -> ir.Table:
     """The rows that are to be deleted by one snapshot and by the last."""
-    now, then = (rows.filter(rows[OPERATION] == Operation.DELETE.value) for rows in (snapshot, last))
-    keys = then.select(then[then.columns[0]].name(_KEY))
-    return now.semi_join(keys, now[now.columns[0]] == keys[_KEY])
+    then = last.filter(last[OPERATION] == Operation.DELETE.value)
+    return deletions_among(snapshot, then.select(then[then.columns[0]].name(_KEY)))
+
+
+def set_aside(failed: ir.Table) -> ir.Table:
+    """The ids that a run set aside because several rows had them."""
+    named = _failed_once(failed)
+    return named.filter(named[_INVALID]).select(named[_FAILED].name(_KEY))
+
+
+def deletions_among(snapshot: ir.Table, keys: ir.Table) -> ir.Table:
+    """The rows that a snapshot deletes, of some keys."""
+    gone = snapshot.filter(snapshot[OPERATION] == Operation.DELETE.value)
+    return gone.semi_join(keys, gone[gone.columns[0]] == keys[_KEY])
 
 
 def travelling(rows: ir.Table, traits: tuple[str, ...], dialect: Dialect) -> ir.Table:

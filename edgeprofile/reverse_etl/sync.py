@@ -391,7 +391,18 @@ def check_deletions(
 ) -> None:
     """Raise ``DeletionsRefused`` where a snapshot deletes too many rows; those that the last run was let delete may go."""
     owed = _owed_deletions(session, plan, before, snapshot) if deleted else 0
-    refuse_deletions(deleted - owed, known_rows(session, plan, before) - owed, job.max_deleted_share)
+    aside = _set_aside(session, plan, before, snapshot) if deleted else (0, 0)
+    known = known_rows(session, plan, before)
+    refuse_deletions(deleted - owed, known - owed, job.max_deleted_share, aside=aside)
+
+
+def _set_aside(session: Session, plan: Plan, before: Run | None, snapshot: ir.Table) -> tuple[int, int]:
+    """How many of a snapshot's deletions, and of all known rows, the last run set aside for their ids."""
+    if plan.baseline is None or before is None:
+        return 0, 0
+    keys = expressions.set_aside(session.table(before.failed_keys))
+    gone = expressions.deletions_among(snapshot, keys)
+    return tuple(session.rows(one.agg(n=one.count()))[0]["n"] for one in (gone, keys))
 
 
 def _owed_deletions(session: Session, plan: Plan, before: Run | None, snapshot: ir.Table) -> int:

@@ -1,5 +1,6 @@
 """Runs of one source, in every warehouse: what is sent, what is not, what is left behind."""
 
+import re
 import time
 
 import pytest
@@ -181,6 +182,14 @@ class TestManyRowsThatLeave:
                 many.sync(full=full)
         self.fill(many, 200)
         assert counts(many.sync()) == {"unchanged": 200}
+
+    def test_rows_that_were_only_set_aside_are_not_told_as_sent(self, many):
+        many.execute("INSERT INTO features_by_email VALUES ('twice', 1), ('twice', 2), (NULL, 1), (NULL, 2)")
+        assert many.sync().invalid == 4
+        self.fill(many, 0)
+        told = "lacks 200 of the 200 rows that were sent to Redis (and 1 of 1 that the last run set aside)"
+        with pytest.raises(DeletionsRefused, match=re.escape(told)):
+            many.sync()
 
     def test_it_can_be_allowed_once(self, many):
         self.fill(many, 0)
