@@ -184,7 +184,7 @@ class Client(Face):
         From the call on, whatever its outcome, this process serves nothing older for these ids. What a cluster refuses for
         the moment is repeated until the deadline; what may have happened is not, but raised.
         """
-        identities = [self._identity(entity, id_type, value, destination) for id_type, value in ids]
+        identities = self._identities(entity, ids, destination)
         self._engine.start()
         return self._engine.writes.delete(identities, self._deadline(timeout))
 
@@ -362,7 +362,7 @@ class AsyncClient(Face):
         """
         from edgeprofile.engine.subscribers import Changes  # noqa: PLC0415 (it brings the engine and asyncio along)
 
-        identities = [self._identity(entity, id_type, value, destination) for id_type, value in ids]
+        identities = self._identities(entity, ids, destination)
         self._engine.start()
         names = {key: (each.id_type, each.value) for each in identities for key in each.keys}
         return Changes(self._engine.subscribers, names)
@@ -376,7 +376,7 @@ class AsyncClient(Face):
         timeout: float | None = None,
     ) -> int:
         """Delete profiles from Redis, as `Client.delete`."""
-        identities = [self._identity(entity, id_type, value, destination) for id_type, value in ids]
+        identities = self._identities(entity, ids, destination)
         self._engine.start()
         return await self._engine.writes.adelete(identities, self._deadline(timeout))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from edgeprofile.config import Config, from_mapping, load
@@ -13,7 +13,6 @@ from edgeprofile.hits import Hits, JsonHits, miss
 from edgeprofile.profile import decode, decode_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from edgeprofile.core.keeper import Identity
@@ -30,6 +29,18 @@ FOREVER: Final = 366 * 86_400.0
 """Seconds that are as good as no end of them, and that every clock of the system's can count."""
 
 T = TypeVar("T")
+
+
+def _pair(given: Any) -> tuple[str, str]:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise _no_pairs()
+    return given[0], given[1]
+
+
+def _no_pairs() -> InvalidIdentity:
+    return InvalidIdentity(
+        'ids must be pairs of id type and value: pass [("email", "ada@example.com")]', member="value"
+    )
 
 
 def make_engine(given: Config | str | Path | Mapping[str, Any] | Engine | None) -> Engine:
@@ -132,6 +143,11 @@ class Face:
 
     def _identity(self, entity: str, id_type: str, value: str, destination: str | None) -> Identity:
         return self._engine.target(destination).identity(entity, id_type, value)
+
+    def _identities(self, entity: str, ids: Iterable[tuple[str, str]], destination: str | None) -> list[Identity]:
+        if not isinstance(ids, Iterable):
+            raise _no_pairs()
+        return [self._identity(entity, *_pair(one), destination) for one in ids]
 
     def _cached(
         self, entity: str, id_type: str, given: Iterable[str], destination: str | None, model: str | None, kind: Any

@@ -119,6 +119,20 @@ def test_an_async_client_reads_writes_and_peeks():
     asyncio.run(use())
 
 
+@pytest.mark.parametrize(
+    "ids", [ADA[1:], [("email",)], [("email", "a", "b")], ["ab"], {"email": "a"}, "email", None, [None], [("email", 7)]]
+)
+def test_a_delete_takes_pairs_and_says_so(ids):
+    profiles = MemoryProfiles(PROFILES)
+    with pytest.raises(InvalidIdentity) as caught:
+        profiles.client.delete("user", ids)
+    if ids != [("email", 7)]:
+        assert str(caught.value) == 'ids must be pairs of id type and value: pass [("email", "ada@example.com")]'
+    with pytest.raises(InvalidIdentity):
+        asyncio.run(profiles.async_client.delete("user", ids))
+    assert profiles.client.get(*ADA) is not None
+
+
 def test_a_file_is_read_as_it_stands_and_again(tmp_path):
     file = tmp_path / "profiles.json"
     file.write_text('{"user": {"email": {"ada@example.com": {"m": {"a": 1.0, "b": 1e400}}}}}')
