@@ -17,7 +17,7 @@ from edgeprofile.config import load, parse_duration
 from edgeprofile.doctor.examination import Plan, examine
 from edgeprofile.doctor.findings import exit_code
 from edgeprofile.doctor.report import as_json, section_text, summary
-from edgeprofile.errors import UnknownDestination
+from edgeprofile.errors import ConfigurationError, UnknownDestination
 
 if TYPE_CHECKING:
     from edgeprofile.config import Config
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Examine and report."""
     config = _chosen(load(args.config), args.destination)
-    plan = Plan(parse_duration(args.timeout, option="--timeout"), args.audit)
+    plan = Plan(_timeout(args.timeout), args.audit)
     # What the product would log is among the findings.
     logging.getLogger("edgeprofile").setLevel(logging.CRITICAL)
     if args.json:
@@ -75,6 +75,15 @@ def _can_show(text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _timeout(text: str) -> float:
+    seconds = parse_duration(text, option="--timeout")
+    if not seconds:
+        raise ConfigurationError(
+            f'"{text}" gives no step any time: write more than zero, such as "5s"', option="--timeout"
+        )
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -76,6 +76,7 @@ def test_a_terminal_without_ticks(redis_db):
     [
         (["--destination", "9Gone"], "no Redis destination '9Gone' is configured; configured: 2Dest"),
         (["--timeout", "5"], '--timeout: 5 has no unit: write "5s"'),
+        (["--timeout", "0s"], '--timeout: "0s" gives no step any time: write more than zero'),
         (["--config", "/nonexistent.toml"], "/nonexistent.toml: cannot be read"),
         (["--audit", "0"], 'argument --audit: "0" is no number of profiles: write 1 or more'),
         (["--audit", "many"], 'argument --audit: "many" is no number of profiles: write 1 or more'),
