@@ -20,6 +20,7 @@ import msgspec
 from edgeprofile.demo import people
 from edgeprofile.demo.errors import DemoError
 from edgeprofile.demo.settings import WAREHOUSE
+from edgeprofile.errors import EdgeProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +119,10 @@ class _Observed:
 
 def _synced(sync: Sync) -> Synced:
     observed, began = _Observed(), time.monotonic()
-    code = sync.once(observe=observed)
+    try:
+        code = sync.once(observe=observed)
+    except EdgeProfileError as error:
+        sys.exit(f"edgeprofile: {error}")
     if code:
         sys.exit(code)  # it has said why
     return observed.synced(time.monotonic() - began)
