@@ -148,7 +148,7 @@ def test_a_sync_that_fails_ends_with_the_reason(house, valkey, config):
     command(valkey, "CONFIG", "SET", "requirepass", "secret")
     syncs = syncing.start(house, config, USERS)
     syncs.built()
-    with pytest.raises(DemoError, match=r"^the warehouse has ended with code 1: edgeprofile: 127\.0\.0\.1.* asks for a password"):
+    with pytest.raises(DemoError, match=r"^the warehouse has ended with code 1: 127\.0\.0\.1.* asks for a password"):
         syncs.first()
 
 
