@@ -104,7 +104,7 @@ class CacheConfig(Section, frozen=True, kw_only=True):
 
     Attributes:
         max_bytes: Memory that all cached profiles together may use.
-        max_profile_bytes: Largest profile that is cached, at most `maxBytes`; larger ones are read from Redis each time.
+        max_profile_bytes: Largest profile that is cached; larger ones are read from Redis each time.
         policy: What leaves when there is no room: `"lru"` what was not used for longest; `"sieve"` what was not used again, however lately it came.
         ttl: No entry lives longer, whatever the feed says.
         negative_ttl: The same for the knowledge that a profile does not exist.

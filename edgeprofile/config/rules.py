@@ -53,7 +53,6 @@ def check(config: Config) -> None:
         _destinations(config),
         _positive(config),
         _freshness(config),
-        _sizes(config),
         _bundles(config),
         _listeners(config.sidecar),
         _origins(config.sidecar),
@@ -149,13 +148,6 @@ def _freshness(config: Config) -> Iterator[Complaint]:
     if cache.ttl < cache.max_staleness:
         ttl = format_duration(cache.ttl)
         yield "cache.ttl", f'"{ttl}" is shorter than maxStaleness ("{staleness}"): no entry would live that long'
-
-
-def _sizes(config: Config) -> Iterator[Complaint]:
-    cache = config.cache
-    if cache.max_profile_bytes > cache.max_bytes:
-        message = f'"{format_size(cache.max_profile_bytes)}" is more than maxBytes ("{format_size(cache.max_bytes)}")'
-        yield "cache.maxProfileBytes", f"{message}: no such profile would fit; write at most that, or raise maxBytes"
 
 
 def _bundles(config: Config) -> Iterator[Complaint]:

@@ -80,9 +80,7 @@ def test_a_full_cache_ends_it(redis_db):
     names = fill(redis_db, 3_000)
 
     async def scenario() -> None:
-        async with AsyncClient(
-            configuration(redis_db.address, cache={"maxBytes": "300KiB", "maxProfileBytes": "300KiB"})
-        ) as client:
+        async with AsyncClient(configuration(redis_db.address, cache={"maxBytes": "300KiB"})) as client:
             await client.start()
             assert 500 <= await client.warm(map(known, names)) < 3_000
             assert client.stats().evictions["capacity"] < 500

@@ -84,15 +84,6 @@ def test_there_is_room_for_one_answer_at_least(sections, largest):
         Config(destinations=(destination(),), **sections)
 
 
-def test_a_profile_that_is_cached_fits_the_cache():
-    message = (
-        r'^cache\.maxProfileBytes: "1MiB" is more than maxBytes \("512KiB"\): no such profile would fit; write at most'
-    )
-    with pytest.raises(ConfigurationError, match=message):
-        Config(destinations=(destination(),), cache=CacheConfig(max_bytes=512 << 10))
-    Config(destinations=(destination(),), cache=CacheConfig(max_bytes=1 << 20))
-
-
 def test_there_is_a_destination():
     with pytest.raises(ConfigurationError, match=r'^destinations: there is none of type "REDIS"'):
         Config(destinations=())

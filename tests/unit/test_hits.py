@@ -163,7 +163,7 @@ def test_what_has_ended_is_no_hit(way, ended):
 def test_what_is_in_use_outlives_what_is_not(look):
     names = [f"u{number}" for number in range(200)]
     people = {name: {"m": {"n": 1}} for name in ("ada", *names)}
-    with client_of(people, maxBytes="64KiB", maxProfileBytes="64KiB") as client:
+    with client_of(people, maxBytes="64KiB") as client:
         client.get(*ADA)
         for name in names:
             client.get("user", "email", name)
