@@ -3,8 +3,6 @@
 import json
 import math
 import re
-import sys
-import tracemalloc
 
 import pytest
 from hypothesis import example, given
@@ -15,6 +13,7 @@ from edgeprofile.profile import MAX_DEPTH, Encoded, encode_hash, encode_plain
 from edgeprofile.speedups import compiled
 from edgeprofile.store import reading
 from edgeprofile.store.reading import Reading
+from tests.support.memory import holds_and_loses_nothing
 
 pytestmark = [
     pytest.mark.limit(1800),
@@ -247,16 +246,7 @@ def test_nothing_is_held_and_nothing_is_lost():
     tasks = ([name, text], [name, broken], [name, text, name, text], [name, text, b"other", broken], [name, None], [])
 
     def use():
-        for _ in range(1_000):
-            for task in tasks:
-                encode_plain(task)
-        return [sys.getrefcount(each) for each in watched], tracemalloc.get_traced_memory()[0]
+        for task in tasks * 10:
+            encode_plain(task)
 
-    use()
-    tracemalloc.start()
-    before, memory = use()
-    after, memory_after = use()
-    tracemalloc.stop()
-    grown = [one - other for one, other in zip(after, before, strict=True)]
-    assert max(map(abs, grown)) < 50, grown  # other threads may hold a few
-    assert memory_after - memory < 10_000
+    holds_and_loses_nothing(use, watched)

@@ -2,8 +2,6 @@
 
 import asyncio
 import ctypes
-import sys
-import tracemalloc
 from itertools import accumulate, pairwise, takewhile
 
 import hiredis
@@ -18,6 +16,7 @@ from edgeprofile.store.feed import Subscription
 from edgeprofile.store.frames import CompiledCutter, Cutter
 from edgeprofile.store.keyspace import KeyspaceFeed
 from edgeprofile.store.tracking import TrackingFeed, disjoint
+from tests.support.memory import holds_and_loses_nothing
 
 pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
 
@@ -327,17 +326,7 @@ def test_nothing_is_held_of_what_was_cut():
         for data in (whole, usual[:-1], b"", b"+OK\r\n"):
             cutter.cut(data)
 
-    use()
-    before = [sys.getrefcount(each) for each in watched]
-    tracemalloc.start()
-    use()
-    size, _ = tracemalloc.get_traced_memory()
-    for _ in range(100):
-        use()
-    grown, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert [sys.getrefcount(each) for each in watched] == before
-    assert grown - size < 10_000
+    holds_and_loses_nothing(use, watched)
 
 
 @pytest.mark.parametrize(

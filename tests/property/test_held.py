@@ -1,8 +1,5 @@
 """Which keys are cached is the same in Python and compiled, and is what one would find key by key."""
 
-import sys
-import tracemalloc
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +7,7 @@ from hypothesis import strategies as st
 from edgeprofile.core import held as module
 from edgeprofile.core.held import held_here
 from edgeprofile.speedups import compiled
+from tests.support.memory import holds_and_loses_nothing
 
 pytestmark = pytest.mark.limit(1800)  # at full depth, on a busy machine
 
@@ -110,14 +108,4 @@ def test_nothing_is_kept_that_was_only_looked_at():
         with pytest.raises(ZeroDivisionError):
             compiled.held(keys, ((b"w:", raising),))
 
-    use()
-    before = [sys.getrefcount(each) for each in watched]
-    tracemalloc.start()
-    use()
-    size, _ = tracemalloc.get_traced_memory()
-    for _ in range(100):
-        use()
-    grown, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert [sys.getrefcount(each) for each in watched] == before
-    assert grown - size < 10_000
+    holds_and_loses_nothing(use, watched)

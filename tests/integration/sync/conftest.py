@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from edgeprofile.config import RedisConfig
+from tests.support.cluster import Cluster
 from tests.support.postgres import Postgres, programs
-from tests.support.servers import Options, Server
+from tests.support.servers import Flavour, Options, Server
 from tests.support.sync import DuckDB, Store, Syncing
 
 
@@ -33,6 +34,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Server]:
     with Server(Options(flavour="valkey")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cluster(flavour: Flavour) -> Iterator[Cluster]:
+    """Three primaries."""
+    with Cluster(Options(flavour=flavour), primaries=3) as running:
         yield running
 
 

@@ -15,9 +15,7 @@ from edgeprofile.reverse_etl.deliver import Documents as Batch
 from edgeprofile.store.documents import DocumentWriter, merged
 from edgeprofile.store.lanes import Lane
 from edgeprofile.store.resp import ErrorReply
-from tests.support.cluster import Cluster
 from tests.support.json_server import JsonServer
-from tests.support.servers import Options
 from tests.support.sync import PREFIX, VIEW, DuckDB, Syncing
 
 TAGGED = [f"{{b}}{n}" for n in range(10)]
@@ -273,12 +271,6 @@ class TestWriter:
         valkey.reset()
         with pytest.raises(ServerRefused, match=r"JSON\.GET"):
             send(RedisConfig(address=valkey.address, cluster_mode=False), rows("a", ["{}"]))
-
-
-@pytest.fixture(scope="module")
-def cluster(flavour):
-    with Cluster(Options(flavour=flavour), primaries=3) as running:
-        yield running
 
 
 @pytest.mark.limit(180)

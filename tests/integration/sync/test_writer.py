@@ -238,12 +238,6 @@ class TestOneServer:
             assert send(bulk, []) == (0, [])
 
 
-@pytest.fixture(scope="module")
-def cluster(flavour):
-    with Cluster(Options(flavour=flavour), primaries=3) as running:
-        yield running
-
-
 @pytest.mark.limit(180)
 class TestCluster:
     @pytest.fixture(autouse=True)
