@@ -38,10 +38,7 @@ class Fetch(Call):
 
     def __init__(self, fill: Fill, reading: Reading, node: Node, settle: Settle) -> None:
         ask = reading.ask(fill.identity)
-        self.payload = ask.payload
-        self.expects = ask.expects
-        self.replies = []
-        self.sent = 0.0
+        super().__init__(ask.payload, ask.expects)
         self.fill = fill
         self.node = node
         self._ask = ask

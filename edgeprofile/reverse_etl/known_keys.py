@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from edgeprofile.reverse_etl.plan import LastRun
-    from edgeprofile.reverse_etl.state import Prepared
+    from edgeprofile.reverse_etl.state import Prepared, Run
     from edgeprofile.reverse_etl.warehouse import Session
 
-__all__ = ["KnownKeys", "keys_to_remove", "known_keys"]
+__all__ = ["KnownKeys", "keys_to_remove", "known_keys", "left_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,14 @@ def _pieces(
     return [*snapshots, state.logged_keys(connection_id, since=since[-1].run.run_id)], ""
 
 
+def left_by(session: Session, last: LastRun, run: Run) -> expressions.Baseline:
+    """What a run left for the next one."""
+    snapshot, failed = session.table(run.snapshot), session.table(run.failed_keys)
+    return expressions.Baseline(snapshot, failed, last.mode, last.completed)
+
+
 def _by_snapshot(session: Session, one: Prepared) -> ir.Table:
-    left = expressions.Baseline(
-        session.table(one.run.snapshot), session.table(one.run.failed_keys), one.last.mode, one.last.completed
-    )
-    return expressions.baseline(left, ())
+    return expressions.baseline(left_by(session, one.last, one.run), ())
 
 
 def _back_to_full(since: Iterable[Prepared]) -> Iterator[Prepared]:

@@ -87,9 +87,7 @@ def _is_view_of(session: Session, source: Source) -> Callable[[str], bool]:
 def _leftover(session: Session, former: tuple[str, Source], destination: Destination) -> Leftover:
     connection_id, source = former
     known = known_keys(session, connection_id)
-    keys = None
-    if known.table is not None:
-        keys = session.rows(known.table.agg(n=known.table.count()))[0]["n"]
+    keys = None if known.table is None else session.count(known.table)
     prefix = target_of(destination, source, source.views[0]).prefix
     return Leftover(source, connection_id, prefix, keys, known.may_be_more, known.why)
 

@@ -82,7 +82,7 @@ def _deletions(session: Session, job: Job, plan: Plan, before: Run | None) -> tu
     bare = replace(job, traits={})
     snapshot = planned_snapshot(session, bare, msgspec.structs.replace(plan, compared=()), before)
     gone = snapshot.filter(snapshot[OPERATION] == Operation.DELETE.value)
-    deletes = session.rows(gone.agg(n=gone.count()))[0]["n"]
+    deletes = session.count(gone)
     try:
         check_deletions(session, job, plan, before, snapshot, deletes)
     except DeletionsRefused as error:

@@ -29,7 +29,7 @@ from edgeprofile.reverse_etl.errors import (
 )
 from edgeprofile.reverse_etl.expressions import OPERATION
 from edgeprofile.reverse_etl.guard import refuse_deletions
-from edgeprofile.reverse_etl.known_keys import keys_to_remove
+from edgeprofile.reverse_etl.known_keys import keys_to_remove, left_by
 from edgeprofile.reverse_etl.lock import Lock
 from edgeprofile.reverse_etl.plan import Kind, Mode, Operation
 from edgeprofile.reverse_etl.state import State
@@ -360,7 +360,7 @@ def planned_snapshot(session: Session, job: Job, plan: Plan, before: Run | None)
     last = plan.baseline
     if last is None or before is None or (job.cursor and plan.checkpoint is None):
         return expressions.full_snapshot(job.view, job.id_column, traits)
-    base = expressions.baseline(_left_by(session, last, before), plan.compared)
+    base = expressions.baseline(left_by(session, last, before), plan.compared)
     if plan.checkpoint is not None:
         return expressions.beyond_cursor(
             job.view,
@@ -381,9 +381,7 @@ def known_rows(session: Session, plan: Plan, before: Run | None) -> int:
     """How many rows may be in Redis, as far as the baseline of a plan tells."""
     if plan.baseline is None or before is None:
         return 0
-    base = expressions.baseline(_left_by(session, plan.baseline, before), ())
-    found: int = session.rows(base.agg(n=base.count()))[0]["n"]
-    return found
+    return session.count(expressions.baseline(left_by(session, plan.baseline, before), ()))
 
 
 def check_deletions(
@@ -402,7 +400,7 @@ def _set_aside(session: Session, plan: Plan, before: Run | None, snapshot: ir.Ta
         return 0, 0
     keys = expressions.set_aside(session.table(before.failed_keys))
     gone = expressions.deletions_among(snapshot, keys)
-    return tuple(session.rows(one.agg(n=one.count()))[0]["n"] for one in (gone, keys))
+    return session.count(gone), session.count(keys)
 
 
 def _owed_deletions(session: Session, plan: Plan, before: Run | None, snapshot: ir.Table) -> int:
@@ -410,10 +408,4 @@ def _owed_deletions(session: Session, plan: Plan, before: Run | None, snapshot: 
     if plan.baseline is None or before is None or plan.baseline.mode is not Mode.MIRROR:
         return 0
     both = expressions.deletions_of_both(snapshot, session.table(before.snapshot))
-    found: int = session.rows(both.agg(n=both.count()))[0]["n"]
-    return found
-
-
-def _left_by(session: Session, last: LastRun, run: Run) -> expressions.Baseline:
-    snapshot, failed = session.table(run.snapshot), session.table(run.failed_keys)
-    return expressions.Baseline(snapshot, failed, last.mode, last.completed)
+    return session.count(both)

@@ -256,6 +256,11 @@ class Session:
             found: list[dict[str, Any]] = self.backend.to_pyarrow(expression).to_pylist()
         return found
 
+    def count(self, expression: ir.Table) -> int:
+        """How many rows it has."""
+        found: int = self.rows(expression.agg(n=expression.count()))[0]["n"]
+        return found
+
     def stream(self, expression: ir.Table, rows: int) -> Iterator[pa.RecordBatch]:
         """A large result, batch by batch of at most about ``rows`` rows, without ever holding it whole."""
         with self._explained("read the snapshot"):

@@ -161,7 +161,6 @@ class Lane:
         ``free``: whether requests may be answered at all; otherwise only their ends are looked for.
         """
         answers: list[bytes] = []
-        tally: list[tuple[str, int, float]] = []
         position = written = 0
         rest = Rest.WHOLE
         asked = None
@@ -183,12 +182,10 @@ class Lane:
             wire = render(found, self._date())
             answers.append(wire)
             written += len(wire)
-            tally.append((head.route, found.status, monotonic() - begun))
+            self._counters.answered(head.route, "POST", found.status, monotonic() - begun)
             if position == 0 and after == len(data) and head.length <= _LARGEST_KNOWN:
                 self._remember(data, head, end)
             position = after
-        for route, status, seconds in tally:
-            self._counters.answered(route, "POST", status, seconds)
         return Taken(answers, position, rest, asked)
 
     async def fetch(self, asked: Asked, closing: Callable[[], bool]) -> bytes:
