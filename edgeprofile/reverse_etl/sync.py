@@ -389,8 +389,8 @@ def check_deletions(
 ) -> None:
     """Raise ``DeletionsRefused`` where a snapshot deletes too many rows; those that the last run was let delete may go."""
     owed = _owed_deletions(session, plan, before, snapshot) if deleted else 0
-    aside = _set_aside(session, plan, before, snapshot) if deleted else (0, 0)
     known = known_rows(session, plan, before)
+    aside = partial(_set_aside, session, plan, before, snapshot)
     refuse_deletions(deleted - owed, known - owed, job.max_deleted_share, aside=aside)
 
 

@@ -19,7 +19,7 @@ def test_few_rows_and_a_small_share_may_go(deleted, known, most):
 def test_rows_that_were_set_aside_count_but_are_told_apart():
     told = "lacks 80 of the 100 rows that were sent to Redis (and 40 of 50 that the last run set aside), and mirror"
     with pytest.raises(DeletionsRefused, match=re.escape(told)):
-        refuse_deletions(120, 150, 0.5, aside=(40, 50))
+        refuse_deletions(120, 150, 0.5, aside=lambda: (40, 50))
 
 
 @pytest.mark.parametrize(("deleted", "known", "most"), [(101, 101, 0.3), (301, 1_000, 0.3), (101, 10_000, 0.0)])
